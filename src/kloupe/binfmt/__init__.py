@@ -1,0 +1,1 @@
+"""Bytes to objects: ELF, DWARF, USDT notes, BTF. Bounded and fuzzed."""

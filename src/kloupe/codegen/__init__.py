@@ -1,0 +1,1 @@
+"""Typed nodes to IR to eBPF."""

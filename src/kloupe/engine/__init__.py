@@ -1,0 +1,1 @@
+"""Engines run an Image: the kernel, or the user-space machine."""

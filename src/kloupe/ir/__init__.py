@@ -1,0 +1,1 @@
+"""The compiler's middle: operations on virtual registers in basic blocks."""

@@ -1,0 +1,1 @@
+"""Names, probes, types, checks."""

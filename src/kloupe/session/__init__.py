@@ -1,0 +1,1 @@
+"""Runs an Image on an engine and turns events into values."""
