@@ -94,6 +94,7 @@ class ProgramSpec:
     places: tuple[SourcePlace, ...]
     attach: tuple[AttachSpec, ...]
     sleepable: bool = False
+    probe_count: int = 0  # probes that it serves, when that is not the number of attach points
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,14 @@ class ContextField:
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """A register of the interrupted code: `size` bytes at `offset` of the pt_regs that is the context (kprobe, uprobe, perf)."""
+    """A register of the interrupted code: `size` bytes at `offset` of the pt_regs that is the context (kprobe, uprobe, perf).
+
+    Programs of type perf_event must load all 8 bytes and narrow them. A `signed` value is extended with its sign.
+    """
 
     offset: int
     size: int = 8
+    signed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,21 @@ class DataLoc:
     relative: bool = False
 
 
-Place = ContextField | Register | BtfArgument | StackArgument | Memory | Constant | DataLoc
+@dataclass(frozen=True, slots=True)
+class PtRegsField:
+    """`size` bytes at `offset` of the kernel's `struct pt_regs` that element `argument` of the argument array points to.
+
+    What the raw tracepoints sys_enter and sys_exit give. A `trace_raw_tp` program may load it directly (the argument is a
+    typed pointer); a plain `raw_tracepoint` program must probe-read it from kernel memory.
+    """
+
+    argument: int
+    offset: int
+    size: int = 8
+    signed: bool = False
+
+
+Place = ContextField | Register | BtfArgument | StackArgument | Memory | Constant | DataLoc | PtRegsField
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ..base.ctype import CType, Enum, Field, Function, Struct
 
@@ -175,3 +175,42 @@ class Target(Protocol):
 
     def cgroup_id(self, path: str) -> int | None:
         """The cgroup v2 id of a directory."""
+
+
+@runtime_checkable
+class ListingFacts(Protocol):
+    """What a Target may know besides, for `-l`, module names and hints. Probe kinds do with less when it is missing."""
+
+    def modules(self) -> list[str]:
+        """Loaded modules, "vmlinux" first."""
+
+    def function_modules(self, name: str) -> list[str]:
+        """The modules that have a probe-able function of this name, "vmlinux" first."""
+
+    def function_declarations(self, name: str, module: str = "") -> tuple[str, ...] | None:
+        """A kernel function's parameters as C text (`struct file * file`), and `TYPE retval` last unless it gives nothing."""
+
+    def raw_tracepoint_declarations(self, event: str) -> tuple[str, ...] | None:
+        """A raw tracepoint's arguments as C text."""
+
+    def type_names(self, pattern: str) -> list[str]:
+        """Kernel types that match the glob, as `struct x`, `union x`, `enum x`, sorted."""
+
+
+@runtime_checkable
+class ProcessFacts(Protocol):
+    """What a Target may know about running processes, for `usdt:*` and `-p`."""
+
+    def mapped_files(self, pid: int | None) -> list[str]:
+        """Paths of the ELF files that a process (None: any process) has mapped executable, sorted."""
+
+
+@runtime_checkable
+class BinaryNames(Protocol):
+    """What a Binary may know besides: C++ names, and parameters as text."""
+
+    def demangled(self, pattern: str) -> list[Symbol]:
+        """Functions whose C++ or Rust name matches the glob, with or without its parameter list."""
+
+    def function_declarations(self, name: str) -> tuple[str, ...]:
+        """The parameters as C text from DWARF (`const char* first`), with `TYPE retval` last; empty when unknown."""

@@ -1,1 +1,1 @@
-"""Values to text and JSON. Prints values, never decides them."""
+"""Values to text and JSON. Prints values, never decides them; knows nothing of engines."""

@@ -1,1 +1,1 @@
-"""Runs an Image on an engine and turns events into values."""
+"""Runs an Image on an engine: attach, poll, print, end."""

@@ -1,1 +1,1 @@
-"""The user-space eBPF machine."""
+"""The user-space eBPF machine: runs an Image with no privilege, in plain Python."""

@@ -1,0 +1,29 @@
+"""`kloupe -l`: list probes."""
+
+from __future__ import annotations
+
+import os
+
+from ..base.diag import Diagnostics
+from ..kernel.live import LiveTarget
+from ..lang.parser import parse_program
+from ..probes.listing import list_attach_points, list_probes
+from .options import CommandLine
+from .script import compile_options, read_source
+
+
+def run(line: CommandLine) -> int:
+    """Print what matches, sorted; nothing found is no error."""
+    options = compile_options(line).probe
+    verbose = line.has("verbose")
+    target = LiveTarget()
+    if line.has("program") or (line.file and os.path.isfile(line.file)):
+        diagnostics = Diagnostics()
+        program = parse_program(read_source(line), diagnostics, tuple(line.params))
+        diagnostics.require_no_errors()
+        found = list_attach_points(program, target, options, verbose)
+    else:
+        found = list_probes(line.file or "", target, options, verbose)
+    for text in found:
+        print(text)
+    return 0

@@ -1,0 +1,274 @@
+"""Maps: how each kind of value is kept, and reading and writing them from programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from ..base import ctype as ct
+from ..base.buckets import bucket_count
+from ..base.ctype import CType, Space
+from ..base.layout import align_up
+from ..image import MapSpec
+from ..ir.ops import Reg, Value
+from ..lang import nodes as n
+from ..sema.model import Analysis, MapInfo
+from .lower import Lowerer, lowers
+from .lower_events import emit_event
+from .memory import load_scalar, store, zero, zero_source
+from .operand import Deferred, Mem, Operand, Scalar
+
+FLAG_BYTES = 8  # scalar maps: u64 is_set before the value
+BPF_ANY, BPF_NOEXIST = 0, 1
+_PER_CPU = {
+    "hash": "percpu_hash",
+    "lruhash": "lru_percpu_hash",
+    "percpuhash": "percpu_hash",
+    "percpulruhash": "lru_percpu_hash",
+    "": "percpu_hash",
+}
+_PLAIN = {
+    "hash": "hash",
+    "lruhash": "lru_hash",
+    "percpuhash": "percpu_hash",
+    "percpulruhash": "lru_percpu_hash",
+    "": "hash",
+}
+FULL_MESSAGE = (
+    "Map full; can't update element. Try increasing max_map_keys config or manually setting the max entries in a map "
+    "declaration e.g. `let @a = hash(5000)`"
+)
+
+
+def map_spec(info: MapInfo, analysis: Analysis) -> MapSpec:
+    """How the map is made in the kernel."""
+    value = info.value_type
+    per_cpu = isinstance(value, (ct.Aggregate, ct.Histogram))
+    entries = info.max_entries or int(analysis.config["max_map_keys"])
+    if info.scalar:
+        if isinstance(value, ct.Histogram):
+            return MapSpec(info.name, "percpu_array", 4, 8, bucket_count(value), 0, None, value)
+        kind = "percpu_array" if per_cpu else "array"
+        return MapSpec(info.name, kind, 4, FLAG_BYTES + align_up(value.size, 8), 1, 0, None, value)
+    key = info.key.type
+    kind = (_PER_CPU if per_cpu else _PLAIN)[info.kind]
+    if isinstance(value, ct.Histogram):
+        return MapSpec(info.name, kind, align_up(key.size, 8) + 8, 8, entries, 0, key, value)
+    return MapSpec(info.name, kind, key.size, max(1, value.size), entries, 0, key, value)
+
+
+def spec_of(lo: Lowerer, info: MapInfo) -> MapSpec:
+    """The map's spec, entered into the image."""
+    spec = lo.parts.maps.get(info.name)
+    if spec is None:
+        spec = map_spec(info, lo.analysis)
+        lo.need_map(spec)
+    return spec
+
+
+def make_key(lo: Lowerer, info: MapInfo, key: n.Expr | None, bucket: Value | None = None) -> Reg:
+    """A pointer to the kernel's key: zero padded, clean, with the bucket behind it for histograms."""
+    spec = spec_of(lo, info)
+    slot = lo.b.slot(spec.key_size, 8, name="key")
+    if key is None:
+        lo.b.store(slot, 0, 4, 0 if bucket is None else bucket)
+        return lo.b.address(slot)
+    assert spec.key_type is not None
+    place = Mem(slot, 0, spec.key_type, Space.BPF)
+    operand = lo.lower(key)
+    if not spec.key_type.is_scalar or bucket is not None:
+        head = spec.key_size - (8 if bucket is not None else 0)
+        if isinstance(spec.key_type, (ct.Tuple, ct.Record)) or head != spec.key_type.size:
+            zero(lo, place, head)
+    store(lo, place, operand)
+    if bucket is not None:
+        lo.b.store(slot, spec.key_size - 8, 8, bucket)
+    return lo.b.address(slot)
+
+
+def key_of(target: n.Map | n.MapAccess) -> n.Expr | None:
+    """The key expression of a map access; None for a scalar map."""
+    return target.key if isinstance(target, n.MapAccess) else None
+
+
+def info_of(lo: Lowerer, target: n.Map | n.MapAccess) -> MapInfo:
+    """The map that is accessed."""
+    return lo.analysis.maps[target.name if isinstance(target, n.Map) else target.map.name]
+
+
+def lookup(lo: Lowerer, info: MapInfo, key: Reg) -> Reg:
+    """The address of the element, or null."""
+    return lo.b.call("map_lookup_elem", lo.b.map(spec_of(lo, info).name), key)
+
+
+def scalar_place(lo: Lowerer, info: MapInfo) -> Mem:
+    """The value of a scalar map that is a plain array."""
+    spec = spec_of(lo, info)
+    return Mem(lo.b.map_value(spec.name), FLAG_BYTES, info.value_type, Space.BPF)
+
+
+def is_direct(info: MapInfo) -> bool:
+    """True for a scalar map whose value sits at a fixed address."""
+    return bool(info.scalar) and not isinstance(info.value_type, (ct.Aggregate, ct.Histogram))
+
+
+# -- reading ----------------------------------------------------------------------------------------------------
+
+
+@lowers(n.Map)
+def _map(lo: Lowerer, node: n.Map) -> Operand:
+    return read_map(lo, node)
+
+
+@lowers(n.MapAccess)
+def _map_access(lo: Lowerer, node: n.MapAccess) -> Operand:
+    return read_map(lo, node)
+
+
+def read_map(lo: Lowerer, node: n.Map | n.MapAccess) -> Operand:
+    """The value of a map element; zero or empty when it was never set."""
+    info = info_of(lo, node)
+    value = info.value_type
+    if is_direct(info):
+        place = scalar_place(lo, info)
+        return Scalar(load_scalar(lo, place), value) if value.is_scalar else place
+    key = make_key(lo, info, key_of(node))
+    if isinstance(value, ct.Aggregate):
+        from .lower_aggregate import read_aggregate
+
+        return read_aggregate(lo, info, key)
+    element = lookup(lo, info, key)
+    if value.is_scalar:
+        result = lo.b.const(0)
+        with lo.when("ne", element, 0):
+            lo.b.move(result, load_scalar(lo, Mem(element, 0, value, Space.BPF)))
+        return Scalar(result, value)
+
+    def into(target: Mem, clean: bool) -> None:
+        found, missing, after = lo.b.block(), lo.b.block(), lo.b.block()
+        lo.b.branch("ne", element, 0, found, missing)
+        lo.b.start(found)
+        store(lo, target, Mem(element, 0, value, Space.BPF), clean=clean)
+        lo.b.jump(after)
+        lo.b.start(missing)
+        zero(lo, target, target.type.size)
+        lo.b.jump(after)
+        lo.b.start(after)
+
+    return Deferred(value, into)
+
+
+def merged_aggregate(lo: Lowerer, place: Mem) -> Value:
+    """An aggregate that is already merged (a loop's entry) as a number."""
+    return lo.b.load(place.base, place.offset, 8)
+
+
+# -- writing ----------------------------------------------------------------------------------------------------
+
+
+def write_map(lo: Lowerer, target: n.Map | n.MapAccess, operand: Callable[[], Operand] | Operand) -> None:
+    """Set a map element."""
+    info = info_of(lo, target)
+    value = operand() if callable(operand) else operand
+    if is_direct(info):
+        place = scalar_place(lo, info)
+        if isinstance(value, Mem) and value.space is Space.BPF and not value.type.is_scalar:
+            value = _copied(lo, value)
+        store(lo, place, value)
+        lo.b.store(place.base, 0, 8, 1)
+        return
+    if isinstance(value, Mem) and value.type.is_scalar:
+        value = Scalar(lo.as_scalar(value), value.type)
+    key = make_key(lo, info, key_of(target))
+    source = _value_source(lo, info, value)
+    update(lo, info, key, source, BPF_ANY)
+
+
+def _copied(lo: Lowerer, value: Mem) -> Mem:
+    place = lo.temporary(value.type)
+    store(lo, place, value)
+    return place
+
+
+def _value_source(lo: Lowerer, info: MapInfo, value: Operand) -> Reg:
+    if isinstance(value, Mem) and value.space is Space.BPF and value.type == info.value_type:
+        return lo.pointer(value)
+    place = lo.temporary(info.value_type, "value")
+    if isinstance(info.value_type, (ct.Tuple, ct.Record)):
+        zero(lo, place, info.value_type.size)
+    store(lo, place, value)
+    return lo.pointer(place)
+
+
+def update(lo: Lowerer, info: MapInfo, key: Reg, value: Reg, flags: int) -> None:
+    """bpf_map_update_elem; a full map is reported."""
+    result = lo.b.call("map_update_elem", lo.b.map(spec_of(lo, info).name), key, value, flags)
+    with lo.when("slt", result, 0):
+        report_full(lo, info, result)
+
+
+def report_full(lo: Lowerer, info: MapInfo, result: Value) -> None:
+    """Tell user space that an element could not be added."""
+    spec = lo.event(
+        "helper_error", [ct.INT64], lo.b.span, helper="map_update_elem", map=info.name, message=FULL_MESSAGE
+    )
+    emit_event(lo, spec, [Scalar(result, ct.INT64)])
+
+
+@contextmanager
+def element(lo: Lowerer, info: MapInfo, key: Reg, initial: Mem | None = None) -> Iterator[Reg]:
+    """The address of an element, made from zeroes (or `initial`) when missing; what is lowered inside runs with it."""
+    found = lo.b.reg()
+    lo.b.move(found, lookup(lo, info, key))
+    with lo.when("eq", found, 0):
+        spec = spec_of(lo, info)
+        source = lo.pointer(initial) if initial is not None else zero_source(lo, spec.value_size)
+        result = lo.b.call("map_update_elem", lo.b.map(spec.name), key, source, BPF_NOEXIST)
+        lo.b.move(found, lookup(lo, info, key))
+        with lo.when("eq", found, 0):
+            report_full(lo, info, result)
+    have, after = lo.b.block(), lo.b.block()
+    lo.b.branch("ne", found, 0, have, after)
+    lo.b.start(have)
+    yield found
+    lo.b.jump(after)
+    lo.b.start(after)
+
+
+def increment(lo: Lowerer, target: n.Map | n.MapAccess, step: int, *, old: bool | None) -> Operand:
+    """`++` and `--` of a map element. `old` says which value is wanted (None: neither)."""
+    info = info_of(lo, target)
+    t: CType = info.value_type
+    size = t.target.size if isinstance(t, ct.Pointer) else 1
+    amount = step * max(1, size)
+    if t.size != 8:
+        return _narrow_increment(lo, target, amount, old)
+    result = lo.b.const(0)
+
+    def bump(base: Reg, offset: int) -> None:
+        delta = lo.b.const(amount)
+        before = lo.b.atomic(
+            "add", base, offset, 8, delta, fetch=old is not None and lo.target.has("atomic_fetch") is not False
+        )
+        if old is not None:
+            before = before or lo.b.alu("sub", lo.b.load(base, offset, 8), amount)
+            lo.b.move(result, before if old else lo.b.alu("add", before, amount))
+
+    if is_direct(info):
+        place = scalar_place(lo, info)
+        assert isinstance(place.base, Reg)
+        bump(place.base, place.offset)
+        lo.b.store(place.base, 0, 8, 1)
+    else:
+        key = make_key(lo, info, key_of(target))
+        with element(lo, info, key) as address:
+            bump(address, 0)
+    return Scalar(result, t)
+
+
+def _narrow_increment(lo: Lowerer, target: n.Map | n.MapAccess, amount: int, old: bool | None) -> Operand:
+    t = info_of(lo, target).value_type
+    before = lo.reg(lo.as_scalar(read_map(lo, target)))
+    after = lo.b.alu("add", before, amount)
+    write_map(lo, target, Scalar(after, t))
+    return Scalar(before if old else after, t)

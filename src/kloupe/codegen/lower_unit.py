@@ -1,0 +1,69 @@
+"""A whole unit: the dispatch when one program serves many points by a number, the predicate, the body."""
+
+from __future__ import annotations
+
+from ..base import ctype as ct
+from ..image import MapSpec
+from ..ir.ops import ProgramIR, Reg
+from ..probes.model import Dispatch
+from ..sema.model import Unit
+from . import lower_maps, lower_stmt  # noqa: F401  (they register their rules)
+from .lower import Lowerer, Parts
+from .lower_expr import condition
+from .lower_probe import probe_value
+from .memory import load_scalar
+from .operand import Mem
+
+DISPATCH_MAP = ".dispatch"
+
+
+def lower_unit(parts: Parts, unit: Unit, name: str) -> ProgramIR:
+    """The IR of a unit."""
+    lo = Lowerer(parts, unit, name)
+    with lo.b.at(unit.probe.span):
+        if unit.dispatched:
+            lo.dispatch_index = _dispatch(lo)
+        if unit.probe.predicate is not None:
+            go, skip = lo.b.block(), lo.b.block()
+            condition(lo, unit.probe.predicate, go, skip)
+            lo.b.start(skip)
+            lo.b.exit(0)
+            lo.b.start(go)
+    lo.statements(unit.probe.body)
+    lo.b.exit(0)
+    return lo.b.program
+
+
+def _dispatch(lo: Lowerer) -> Reg:
+    """Leave unless the event is one of the unit's; gives the index of the point."""
+    points = [point.dispatch for point in lo.unit.points if point.dispatch is not None]
+    table = bytearray(2 * (1 + max(point.value for point in points)))
+    for index, point in enumerate(points):
+        table[2 * point.value : 2 * point.value + 2] = (index + 1).to_bytes(2, "little")
+    name = lo.need_map(
+        MapSpec(f"{DISPATCH_MAP}{len(lo.parts.maps)}", "array", 4, len(table), 1, initial=bytes(table), read_only=True)
+    )
+    number = ct.Int(points[0].selector_bytes, False)
+    from ..base.place import NamedValue
+
+    value = lo.reg(lo.as_scalar(probe_value(lo, NamedValue("number", number, points[0].selector), number)))
+    leave, known, ours = lo.b.block(), lo.b.block(), lo.b.block()
+    lo.b.branch("lt", value, len(table) // 2, known, leave)
+    lo.b.start(leave)
+    lo.b.exit(0)
+    lo.b.start(known)
+    place = lo.b.alu("add", lo.b.map_value(name), lo.b.alu("lsh", value, 1))
+    index = lo.b.load(place, 0, 2)
+    lo.b.branch("ne", index, 0, ours, leave)
+    lo.b.start(ours)
+    _leave_if_compat(lo, points[0])
+    return lo.b.alu("sub", index, 1)
+
+
+def _leave_if_compat(lo: Lowerer, point: Dispatch) -> None:
+    if point.unless is None:
+        return
+    task = lo.b.call("get_current_task")
+    flags = load_scalar(lo, Mem(task, point.unless.offset, ct.Int(point.unless.size, False), ct.Space.KERNEL))
+    with lo.when("set", lo.reg(flags), point.unless.mask):
+        lo.b.exit(0)

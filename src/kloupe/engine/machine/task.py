@@ -1,0 +1,80 @@
+"""Who runs, when a program runs: the identity that helpers report."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass, field
+
+# Where a task that nobody gave an address seems to live: in the direct mapping of kernel memory, so it looks like a pointer.
+FAKE_TASK_ADDRESS = 0xFFFF_8881_0000_0000
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A thread. `pid` is the process (the kernel's tgid), `tid` the thread. `address` is its task_struct, 0: a fake one."""
+
+    pid: int
+    tid: int
+    uid: int = 0
+    gid: int = 0
+    comm: bytes = b""
+    ppid: int = 0
+    cgroup_id: int = 1
+    cpu: int = 0
+    numa_node: int = 0
+    address: int = 0
+    ns_pid: int = 0  # pid and tid in its own pid namespace; 0: the same
+    ns_tid: int = 0
+    pid_tgid: int = field(init=False)
+    uid_gid: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__
+        set_field(self, "pid_tgid", self.pid << 32 | self.tid & 0xFFFFFFFF)
+        set_field(self, "uid_gid", (self.gid & 0xFFFFFFFF) << 32 | self.uid & 0xFFFFFFFF)
+        if not self.address:
+            set_field(self, "address", FAKE_TASK_ADDRESS + (self.tid << 14))
+
+
+def this_task() -> Task:
+    """The calling thread."""
+    return Task(
+        pid=os.getpid(),
+        tid=threading.get_native_id(),
+        uid=os.getuid(),
+        gid=os.getgid(),
+        comm=_read("/proc/thread-self/comm").rstrip(b"\n"),
+        ppid=os.getppid(),
+        cgroup_id=_own_cgroup_id(),
+    )
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def _own_cgroup_id() -> int:
+    """The inode number of the cgroup v2 directory, which is what the kernel gives as id; 1 (the root) when unknown."""
+    for line in _read("/proc/self/cgroup").splitlines():
+        if line.startswith(b"0::"):
+            try:
+                return os.stat(b"/sys/fs/cgroup" + line[3:]).st_ino
+            except OSError:
+                break
+    return 1
+
+
+@dataclass(frozen=True, slots=True)
+class Stacks:
+    """The call stacks at an event, innermost address first; None: there is none."""
+
+    kernel: tuple[int, ...] | None = None
+    user: tuple[int, ...] | None = None
+
+
+NO_STACKS = Stacks()

@@ -1,0 +1,200 @@
+"""The driver of the analysis: C part, probes, units, then walks until nothing changes, and one that reports."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import replace
+
+from ..base import ctype as ct
+from ..base.diag import Diagnostics
+from ..cfront import parse_c
+from ..kernel.target import Target
+from ..lang import nodes as n
+from ..lang.macros import Macros
+from ..lang.parser import parse_defines
+from ..probes import check_attach_points, expand_attach_point
+from ..probes.model import ProbePoint
+from . import calls, rules_basic, rules_ops, rules_stmt  # noqa: F401  (they register their rules)
+from .analyzer import Analyzer, CompileOptions, CTypes
+from .config import read_config
+from .model import Analysis, MapInfo, Unit
+from .rules_ops import require_condition
+
+MAX_WALKS = 12
+DISPATCH_FROM = 8  # system-call tracepoints from which one program with a dispatch is cheaper
+_CONTEXT_NAMES = {"args", "retval", "ctx", "func", "probe", "cpid", "kstack", "ustack", "reg"}
+MAP_KINDS = ("hash", "lruhash", "percpuhash", "percpulruhash", "array", "percpuarray")
+
+
+def analyze(program: n.Program, target: Target, options: CompileOptions, diagnostics: Diagnostics) -> Analysis:
+    """Everything codegen needs to know about `program`. Raises ScriptError when something is wrong."""
+    config = read_config(program.config, options.environment, diagnostics)
+    analysis = Analysis(program, [], {}, config)
+    c_types = read_c_part(program, target, diagnostics)
+    diagnostics.require_no_errors()
+    macros = Macros(program.macros, diagnostics)
+    check_attach_points(program.probes, diagnostics)
+    _declare_maps(analysis, diagnostics)
+    for probe in program.probes:
+        analysis.units += _units(probe, target, options, analysis, macros, diagnostics)
+    diagnostics.require_no_errors()
+    _infer(analysis, target, options, c_types, macros, diagnostics)
+    _check_maps(analysis, diagnostics)
+    diagnostics.require_no_errors()
+    return analysis
+
+
+def read_c_part(program: n.Program, target: Target, diagnostics: Diagnostics) -> CTypes:
+    """The declarations before the first probe. Raises ScriptError with exit status 2 for bad C."""
+    types = CTypes()
+    if program.c_text is None:
+        return types
+    declarations = parse_c(program.c_text, target, diagnostics)
+    types.structs = declarations.structs
+    types.enums = declarations.enums
+    types.typedefs = declarations.typedefs
+    types.defines = parse_defines(declarations.defines)
+    for enum in declarations.all_enums:
+        types.constants.update({name: (enum, value) for name, value in enum.values})
+    return types
+
+
+def _declare_maps(analysis: Analysis, diagnostics: Diagnostics) -> None:
+    for declaration in analysis.program.map_decls:
+        info = MapInfo(declaration.map.name, declaration.span)
+        info.kind, info.max_entries, info.declared = declaration.kind, declaration.max_entries, True
+        if declaration.kind not in MAP_KINDS:
+            diagnostics.error(
+                declaration.span,
+                f"Invalid bpf map type: {declaration.kind}",
+                hints=(f"Valid map types: {', '.join(MAP_KINDS[:4])}",),
+            )
+        analysis.maps[info.name] = info
+
+
+def _uses_context(node: n.Node, macros: Macros) -> bool:
+    if isinstance(node, n.Identifier):
+        name = node.name
+        return name in _CONTEXT_NAMES or name.lstrip("s").startswith("arg") or macros.lookup(name, ()) is not None
+    if isinstance(node, n.Call) and (node.name in _CONTEXT_NAMES or macros.lookup(node.name, node.arguments)):
+        return True
+    return any(_uses_context(child, macros) for child in node.children())
+
+
+def _units(
+    probe: n.Probe,
+    target: Target,
+    options: CompileOptions,
+    analysis: Analysis,
+    macros: Macros,
+    diagnostics: Diagnostics,
+) -> list[Unit]:
+    context_matters = _uses_context(probe, macros)
+    policy = str(analysis.config["missing_probes"])
+    asked = replace(options.probe, missing_probes=policy, typed_args=context_matters, unsafe=options.unsafe)
+    points: list[ProbePoint] = []
+    for attach_point in probe.attach_points:
+        before = len(diagnostics.items)
+        found = expand_attach_point(attach_point, target, asked, diagnostics)
+        if not found and len(diagnostics.items) == before:
+            _report_missing(attach_point, analysis, diagnostics)
+        points += [point for point in found if point.kind not in ("test", "bench") or point.kind == options.mode]
+    limit = int(analysis.config["max_probes"])
+    if len(points) > limit:
+        diagnostics.error(
+            probe.span,
+            f"Can't attach to {len(points)} probes because it exceeds the current limit of {limit} probes.",
+            hints=("You can increase the limit through the BPFTRACE_MAX_PROBES environment variable.",),
+        )
+        return []
+    return _grouped(probe, points, target, context_matters)
+
+
+def _grouped(probe: n.Probe, points: list[ProbePoint], target: Target, context_matters: bool) -> list[Unit]:
+    """One unit for all points that can share a program."""
+    groups: dict[Hashable, list[ProbePoint]] = {}
+    dispatchable = sum(point.dispatch is not None for point in points) >= DISPATCH_FROM
+    for number, point in enumerate(points):
+        key: Hashable = (point.kind, point.program_type, point.attach_type)
+        if dispatchable and point.dispatch is not None:
+            key = ("dispatch", point.dispatch.group, point.dispatch.context.signature if context_matters else None)
+        elif _alone(point):
+            key = ("alone", number)
+        elif context_matters:
+            key = (key, point.context.signature, number if target.has("bpf_cookie") is False else 0)
+        groups.setdefault(key, []).append(point)
+    return [
+        Unit(probe, tuple(members), dispatched=isinstance(key, tuple) and key[0] == "dispatch")
+        for key, members in groups.items()
+    ]
+
+
+def _alone(point: ProbePoint) -> bool:
+    """Kinds with one point a program: those that user space runs, and tracing programs, which name their target at load."""
+    return point.kind in ("begin", "end", "self", "test", "bench", "iter") or point.program_type == "tracing"
+
+
+def _report_missing(attach_point: n.AttachPoint, analysis: Analysis, diagnostics: Diagnostics) -> None:
+    policy = analysis.config["missing_probes"]
+    text = f"No matches for {attach_point.provider} {':'.join(attach_point.parts)}."
+    analysis.missing.append(attach_point.text)
+    if policy == "error":
+        diagnostics.error(
+            attach_point.span,
+            text,
+            hints=("If this is expected, set the 'missing_probes' config variable to 'warn'.",),
+        )
+    elif policy == "warn":
+        diagnostics.warning(attach_point.span, text)
+
+
+def _infer(
+    analysis: Analysis,
+    target: Target,
+    options: CompileOptions,
+    c_types: CTypes,
+    macros: Macros,
+    diagnostics: Diagnostics,
+) -> None:
+    before: object = None
+    for _ in range(MAX_WALKS):
+        silent = Diagnostics()
+        for unit in analysis.units:
+            _walk(Analyzer(analysis, unit, target, options, c_types, macros, silent))
+        state = _state(analysis)
+        if state == before:
+            break
+        before = state
+    for unit in analysis.units:
+        analyzer = Analyzer(analysis, unit, target, options, c_types, macros, diagnostics)
+        analyzer.reporting = True
+        _walk(analyzer)
+        for info in unit.declarations.values():
+            if not info.assigned and info.grows.declared is None:
+                diagnostics.warning(info.span, f"Variable {info.name} was never assigned to.")
+
+
+def _walk(analyzer: Analyzer) -> None:
+    probe = analyzer.unit.probe
+    for info in analyzer.unit.declarations.values():
+        info.assigned = info.used = False
+    if probe.predicate is not None:
+        require_condition(analyzer, probe.predicate)
+    with analyzer.scope():
+        analyzer.statements(probe.body)
+
+
+def _state(analysis: Analysis) -> object:
+    maps = [(m.name, m.key.type, m.value.type, m.scalar) for m in analysis.maps.values()]
+    variables = [
+        (info.type, info.captured, info.addressed) for unit in analysis.units for info in unit.declarations.values()
+    ]
+    return (maps, variables, len(analysis.strings))
+
+
+def _check_maps(analysis: Analysis, diagnostics: Diagnostics) -> None:
+    for info in analysis.maps.values():
+        if not info.used:
+            diagnostics.warning(info.span, f"Unused map: {info.name}")
+        elif isinstance(info.value_type, ct.NoneType):
+            diagnostics.error(info.span, f"Undefined map: {info.name}")

@@ -1,0 +1,151 @@
+"""The process that `-c` starts: forked at once (so that its pid is known), held at a gate, executed after the attach."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
+
+from ..base.errors import UsageError
+
+_TERM_GRACE_S = 1.0
+
+
+def split_command(command: str) -> list[str]:
+    """The words of a command line, quotes as in a shell; nothing is expanded. Raises UsageError."""
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise UsageError(f"cannot split the command {command!r}: {error}") from error
+    if not words:
+        raise UsageError("the command is empty")
+    return words
+
+
+def find_program(name: str) -> str:
+    """The path of a program, searched on PATH when it has no slash. Raises UsageError."""
+    folders = [""] if "/" in name else os.environ.get("PATH", os.defpath).split(":")
+    for folder in folders:
+        path = os.path.join(folder, name) if folder else name
+        if os.access(path, os.X_OK) and not os.path.isdir(path):
+            return path
+    raise UsageError(
+        f"Failed to fork child: Path '{name}' does not exist or is not executable (No such file or directory)"
+    )
+
+
+class ProcessWatch:
+    """Tells whether a process is still there. Owns a pidfd where the kernel has them (5.3)."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        try:
+            self._fd = os.pidfd_open(pid)
+        except ProcessLookupError as error:
+            raise UsageError(f"no process {pid}") from error
+        except OSError:
+            self._fd = -1
+
+    def fileno(self) -> int:
+        """A descriptor that is readable once the process has ended, or -1."""
+        return self._fd
+
+    def ended(self) -> bool:
+        """Whether the process has ended."""
+        if self._fd < 0:
+            return not os.path.exists(f"/proc/{self.pid}")
+        import select
+
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def close(self) -> None:
+        """Close the descriptor; a second call does nothing."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class ChildProcess:
+    """A child that waits at its gate until `release`. When we die before, it ends without running anything.
+
+    Raises UsageError when there is no such program.
+    """
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.arguments = list(arguments)
+        path = find_program(self.arguments[0])
+        gate_read, self._gate = os.pipe()
+        self._trouble, trouble_write = os.pipe()  # closed by a successful exec, else it brings the errno
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._run_child(path, gate_read, trouble_write)
+        os.close(gate_read)
+        os.close(trouble_write)
+        self.status: int | None = None
+        self._watch = ProcessWatch(self.pid)
+
+    def _run_child(self, path: str, gate_read: int, trouble_write: int) -> None:
+        """In the child: wait, exec; never returns."""
+        try:
+            os.close(self._gate)
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            if os.read(gate_read, 1) == b"":
+                os._exit(0)
+            os.execv(path, self.arguments)
+        except OSError as error:
+            os.write(trouble_write, str(error.errno).encode())
+        finally:
+            os._exit(127)
+
+    def release(self) -> None:
+        """Let it run. Raises UsageError when the program cannot be executed."""
+        if self._gate < 0:
+            return
+        with suppress(BrokenPipeError):  # it was killed at the gate: `ended` tells
+            os.write(self._gate, b"g")
+        os.close(self._gate)
+        self._gate = -1
+        trouble = os.read(self._trouble, 16)
+        os.close(self._trouble)
+        self._trouble = -1
+        if trouble:
+            self.close()
+            raise UsageError(f"cannot run {self.arguments[0]!r}: {os.strerror(int(trouble))}")
+
+    def fileno(self) -> int:
+        """A descriptor that is readable once the child has ended, or -1."""
+        return self._watch.fileno()
+
+    def ended(self) -> bool:
+        """Whether the child has ended; `status` then has its exit status (negative: the signal)."""
+        if self.status is None:
+            try:
+                pid, raw = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:  # somebody else has waited for it
+                pid, raw = self.pid, 0
+            if pid:
+                self.status = os.waitstatus_to_exitcode(raw)
+        return self.status is not None
+
+    def close(self) -> None:
+        """End the child if it still runs: SIGTERM, and SIGKILL after a second. A second call does nothing."""
+        import time
+
+        for fd in (self._gate, self._trouble):
+            if fd >= 0:
+                os.close(fd)
+        self._gate = self._trouble = -1
+        if not self.ended():
+            os.kill(self.pid, signal.SIGTERM)
+            deadline = time.monotonic() + _TERM_GRACE_S
+            while not self.ended() and time.monotonic() < deadline:
+                time.sleep(0.005)
+            if not self.ended():
+                os.kill(self.pid, signal.SIGKILL)
+                self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        self._watch.close()

@@ -1,0 +1,83 @@
+"""User symbols of processes that may end: find the pids in maps whose keys or values need them, and remember those processes in time."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Iterable
+
+from ..base.ctype import USYM, CType, Record, Stack, Tuple
+from ..engine.protocol import Engine
+from ..image import Image, MapSpec
+from .symbolize import Symbolizer
+
+_FIRST_S, _LONGEST_S = 0.05, 2.0
+_COST_FACTOR = 20  # looking takes at most a twentieth of the time
+
+
+def pid_places(t: CType | None, base: int = 0) -> list[tuple[int, str]]:
+    """(offset, struct code) of every pid that belongs to a user stack or symbol inside a value of this type."""
+    if isinstance(t, Stack) and t.user and t.mode != "raw":
+        return [(base + 8, "Q")]
+    if t == USYM:
+        return [(base + 8, "I")]
+    if isinstance(t, (Tuple, Record)):
+        return [
+            place
+            for element, offset in zip(t.elements, t.offsets, strict=True)
+            for place in pid_places(element, base + offset)
+        ]
+    return []
+
+
+class PidKeeper:
+    """Calls `Symbolizer.remember` for processes that show up in maps, and for `pids` (the child, the target)."""
+
+    def __init__(self, image: Image, engine: Engine, symbolizer: Symbolizer, pids: Iterable[int], order: str) -> None:
+        self._engine = engine
+        self._symbolizer = symbolizer
+        self._order = order
+        self._maps: list[tuple[MapSpec, list[tuple[int, str]], list[tuple[int, str]]]] = []
+        for spec in image.maps:
+            keys = pid_places(spec.key_type)
+            values = pid_places(spec.value_type, 8 if spec.key_type is None else 0)
+            if spec.is_script_map and (keys or values):
+                self._maps.append((spec, keys, values))
+        uses_user_names = bool(self._maps) or any(
+            pid_places(f.type) for event in image.events for f in event.layout.fields
+        )
+        self._pids = list(pids) if uses_user_names else []
+        self._known: set[int] = set()
+        self._interval_s = _FIRST_S
+        self._next = time.monotonic()
+        self.active = bool(self._maps or self._pids)
+
+    def look(self, *, now: bool = False) -> None:
+        """Look if it is time to (or `now`); the interval grows from 50 ms."""
+        start = time.monotonic()
+        if not self.active or (start < self._next and not now):
+            return
+        for pid in self._pids:  # again each time: libraries come and go
+            self._symbolizer.remember(pid)
+        for spec, keys, values in self._maps:
+            self._look_in(spec, keys, values)
+        end = time.monotonic()
+        self._interval_s = min(max(self._interval_s * 1.5, (end - start) * _COST_FACTOR), _LONGEST_S)
+        self._next = end + self._interval_s
+
+    def _look_in(self, spec: MapSpec, keys: list[tuple[int, str]], values: list[tuple[int, str]]) -> None:
+        access = self._engine.map(spec.name)
+        if "percpu" in spec.kind:  # counts: only the keys have pids
+            for key, _ in access.per_cpu_items():
+                self._meet(key, keys)
+            return
+        for key, value in access.items():
+            self._meet(key, keys)
+            self._meet(value, values)
+
+    def _meet(self, raw: bytes, places: list[tuple[int, str]]) -> None:
+        for offset, code in places:
+            pid = struct.unpack_from(self._order + code, raw, offset)[0]
+            if pid and pid not in self._known:
+                self._known.add(pid)
+                self._symbolizer.remember(pid)

@@ -1,0 +1,32 @@
+"""Scripts that use every construct of the language; ours, for the parser, printer and fuzz tests."""
+
+SCRIPTS = (
+    'begin { printf("hello %s\\n", "world"); exit(); }',
+    'kprobe:vfs_read, kprobe:vfs_write /pid == $1 && comm != "x"/ { @[comm, pid] = count(); }',
+    "tracepoint:syscalls:sys_enter_openat { @names[str(args->filename)] += 1; @last = args.flags & 0x3f; }",
+    'uprobe:"/opt/my app/bin":"ns::f(int)" { print((arg0, arg1)); }',
+    "uprobe:/bin/bash@readline.c:362 { print(ustack(perf, 3)); }",
+    "watchpoint:0x10000000:8:rw { @++; } profile:hz:99 { @[kstack] = count(); } interval:10ms { clear(@); }",
+    "name=kprobe:f+0x10 { $x = *(uint64 *)arg0; ++$x; $x--; --@a; @b[1, 2]++; }",
+    "let @m = hash(100); let @n = percpulruhash(20); begin { @m[1] = 2; }",
+    'config = { stack_mode=perf; max_strlen = 128; print_maps_on_exit = false; str_trunc_trailer = ".." } begin { }',
+    'import "a.bt"; import "b.h"; begin { import "c.o"; }',
+    "#!/usr/bin/env kloupe\n#include <linux/sched.h>\n#define N 5\nstruct s { int x:3; char c[N]; } __attribute__((packed))\n"
+    "union u { struct s *p; long v; };\nenum e { A, B = 3 };\nbegin { $p = (struct s *)arg0; print($p->c); print(sizeof(union u)); }",
+    "macro add(@m, $x, e) { @m[$x] = e; let $y : uint64 = e; $y + 1 } begin { $a = 1; print(add(@q, $a, 1 + 2)); add!(@q, $a, 3); }",
+    "begin { let $x; let $y : uint8 = 3; let $z : typeof($y) = 1; let $s : string[64]; _ = $x; }",
+    'begin { $t = (1, "a", (2, 3)); print($t.2.0); print($t[0]); $r = (a=1, b=(c=2)); print($r.b); print(()); }',
+    "begin { if $1 { print(1) } else if ($2 > 3) { print(2); } else { print(3); } }",
+    "begin { $x = if (pid == 1) { 1 } else { 2 }; $y = { let $z = 2; $z * 3 }; $w = pid > 1 ? 5 : $y ?: 6; }",
+    "begin { while ($i < 5) { $i++; if ($i == 3) { continue; } break; } unroll 3 { @a++; } unroll($#) { } return 1; }",
+    "begin { for ($kv : @m) { print($kv.0); } for $i : 0..ncpus { print($i); } for ($i : (-3)..(1 + 2)) { } }",
+    'begin { if comptime (typeinfo($x).base_ty == "int") { print(1); } print(offsetof(struct task_struct, se.vruntime)); }',
+    "begin { print(-1 - -2 * ~3 % !4 << 5 >> 6 | 7 ^ 8 & 9 == 10 != 11 <= 12 >= 13 < 14 > 15 || 16 && 17); }",
+    "begin { print(0777); print(0xff_ff); print(1e6); print(1_000); print(5ms); print(2h); print(10ul); }",
+    'begin { print("\\x41\\101\\n\\t\\r\\"\\\\"); print(&$x); print(&@m); print(*$p); }',
+    "begin { $a += 1; $a -= 1; $a *= 2; $a /= 2; $a %= 3; $a <<= 1; $a >>= 1; $a &= 1; $a |= 1; $a ^= 1; @m[1] ^= 2; }",
+    "// a comment\nbegin /* inner */ {\n\n  // first\n  print(1); // behind\n\n  /* last */\n}\n\n/* tail */\n",
+    "begin { print(f(typeof(struct foo), (int32 *[4])$x, (typeof($x))2, sizeof((ident)[1]), sizeof(uint8*[10]))); }",
+    "begin { {print(1); {print(2)}}; { 1 } if (1) {}; }",
+    "END { print(@); } BEGIN { }",
+)
