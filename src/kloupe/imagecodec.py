@@ -313,16 +313,20 @@ def write_types(w: Writer) -> None:
 
 def read_types(r: Reader) -> None:
     bodies: list[tuple[Field, ...]] = []
+    aligned: list[bool] = []
     count = _read_count(r)
     for index in range(count):
         kind, name, size, align = _read_text(r), _read_text(r), _read_int(r), _read_int(r)
         if not (0 <= size <= LARGEST_BYTES and 0 <= align <= LARGEST_BYTES):
             r.fail(f"struct {name}: size {size}, alignment {align}")
+        aligned.append(align > 0)
         r.types.append(Struct(kind, name, size, lambda index=index: bodies[index], align))  # type: ignore[misc]
     for _ in range(_read_count(r)):
         _read_plain_type(r)
-    for _ in range(count):
+    for t in r.types[:count]:
         bodies.append(_FIELDS.read(r) if _read_bool(r) else ())
+        if bodies[-1] and not aligned[len(bodies) - 1]:
+            r.fail(f"{t} has members but no alignment")
     _check_contents(r, count)
 
 
@@ -334,9 +338,6 @@ def _read_plain_type(r: Reader) -> None:
     depth = 1 + max([r.depths.get(id(part), 0) for part in _parts_of(t)], default=0)
     if depth > _DEEPEST:
         r.fail("types nested too deep")
-    sizes = _SIZES.get(type(t), range(LARGEST_BYTES))
-    if t.size not in sizes or getattr(t, "count", 0) < 0 or getattr(t, "capacity", 0) < 0:
-        r.fail(f"a type {type(t).__name__} of {t.size} bytes")
     r.types.append(t)
     r.depths[id(t)] = depth
 
@@ -375,6 +376,10 @@ def _check_contents(r: Reader, struct_count: int) -> None:
 
     for t in r.types:
         weigh(t, 0)
+    for t in r.types[struct_count:]:
+        sizes = _SIZES.get(type(t), range(LARGEST_BYTES))
+        if getattr(t, "count", 0) < 0 or getattr(t, "capacity", 0) < 0 or t.size not in sizes:
+            r.fail(f"a type {type(t).__name__} of {t.size} bytes")
     for t in r.types[:struct_count]:
         assert isinstance(t, Struct)
         for field in t.fields:

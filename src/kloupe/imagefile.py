@@ -112,7 +112,7 @@ def from_bytes(data: bytes, path: str = "<image>") -> Image:
         content = inflate.decompress(data[_HEAD.size :], length + 1)
     except zlib.error as error:
         raise FormatError(path, _HEAD.size, f"damaged: {error}") from error
-    if len(content) != length or zlib.crc32(content) != checksum:
+    if not inflate.eof or inflate.unused_data or len(content) != length or zlib.crc32(content) != checksum:
         raise FormatError(path, _HEAD.size, "damaged: length or checksum is wrong")
     r = Reader(content, path)
     read_types(r)

@@ -102,7 +102,7 @@ def test_table_prefers_global_functions_and_finds_merged_tails() -> None:
     entries = b"".join(struct.pack("<IBBHQQ", name, info, 0, 1, address, size) for name, info, address, size in rows)
     table = SymbolTable(entries, strings.replace(b"xlong_name", b"xlon_name"))
     found = table.find("_name")
-    assert found is not None and found.address == 20 and found.is_function
+    assert found is not None and found.address == 20 and found.is_function and found.is_global
     assert table.find("xlon_name") is not None and table.find("me2") is None
 
 

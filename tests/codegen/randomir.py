@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from kloupe.ir.builder import Builder
-from kloupe.ir.ops import Branch, Reg, Slot
+from kloupe.ir.ops import Reg, Slot
 
 ALU = ("add", "sub", "mul", "div", "mod", "and", "or", "xor", "lsh", "rsh", "arsh", "sdiv", "smod", "neg")
 COMPARE = ("eq", "ne", "lt", "le", "gt", "ge", "slt", "sle", "sgt", "sge", "set")
@@ -124,7 +124,7 @@ class RandomProgram:
 
     def slot_use(self) -> None:
         b, r = self.builder, self.random
-        size = r.choice((8, 8, 16, 24) if not self.big_slots else (8, 16, 40, 72, 128))
+        size = r.choice((8, 8, 16, 24) if not self.big_slots else (8, 16, 40, 128, 520))
         slot = b.slot(size)
         for offset in range(0, size, 8):
             b.store(slot, offset, 8, self.value())
@@ -174,7 +174,7 @@ class RandomProgram:
             b.start(block)
             self.nested(r.randint(0, 5))
             if r.random() < 0.1:
-                b.exit(self.value())
+                b.exit(self.value() if b.function is b.program.functions[0] else 1)
             b.jump(done)
         b.start(done)
 
@@ -241,4 +241,62 @@ class RandomProgram:
     )
 
 
-assert Branch  # the generator makes branches through the builder
+class KernelProgram(RandomProgram):
+    """What a kernel takes and answers always alike: its helpers are those of a hash map, its loops bpf_loop's."""
+
+    def context_load(self) -> None:
+        self.alu()
+
+    def call(self) -> None:
+        b, r = self.builder, self.random
+        key, value = b.slot(8), b.slot(8)
+        b.store(key, 0, 8, b.alu("and", self.value(), 7))
+        if r.random() < 0.5:
+            b.store(value, 0, 8, self.value())
+            b.call("map_update_elem", b.map("@hash"), b.address(key), b.address(value), 0)
+            return
+        found = b.call("map_lookup_elem", b.map("@hash"), b.address(key))
+        missing, present, done, result = b.block(), b.block(), b.block(), b.reg()
+        b.branch("eq", found, 0, missing, present)
+        b.start(missing)
+        b.move(result, -5)
+        b.jump(done)
+        b.start(present)
+        if r.random() < 0.5:
+            b.atomic("add", found, 0, 8, self.register())
+        b.move(result, b.load(found, 0, 8))
+        b.jump(done)
+        b.start(done)
+        self.keep(result)
+
+    def slot_use(self) -> None:
+        b, r = self.builder, self.random
+        size = r.choice((8, 8, 16, 24) if not self.big_slots else (8, 16, 40, 128, 520))
+        slot = b.slot(size)
+        for offset in range(0, size, 8):
+            b.store(slot, offset, 8, self.value())
+        if r.random() < 0.5:
+            b.call("map_update_elem", b.map("@hash"), b.address(slot), b.address(slot, size - 8), 0)
+        part = r.choice((1, 2, 4, 8))
+        self.keep(b.load(slot, r.randrange(0, size, part), part, r.random() < 0.5))
+
+    def loop(self) -> None:
+        self.callback()
+
+    KINDS = tuple(
+        (method, weight)
+        for method, weight in (
+            (RandomProgram.alu, 10),
+            (RandomProgram.assign, 3),
+            (RandomProgram.swap, 1),
+            (RandomProgram.extend, 2),
+            (RandomProgram.map_access, 3),
+            (RandomProgram.atomic, 1),
+            (slot_use, 2),
+            (RandomProgram.captured_use, 2),
+            (call, 3),
+            (RandomProgram.conditional, 2),
+            (RandomProgram.choose, 2),
+            (RandomProgram.callback, 1),
+        )
+    )

@@ -63,14 +63,15 @@ class World:
         self.calls: list[tuple[object, ...]] = []
         self.strict = False
         self.cpu = cpu
+        self.hash: dict[bytes, int] = {}  # map @hash: key -> address of the value
         at = MAPS_AT
         for name, size in maps.items():
             self.maps[name] = at
             self.content[name] = [0] * size
             self.memory.add(at, self.content[name])
             at += size + 4096
-        self.handles = {HANDLES_AT + 16 * index: name for index, name in enumerate(sorted({*maps, ".scratch", ".lost"}))}
-        self.scratch_elements: list[int] = []
+        names = sorted({*maps, ".scratch", ".lost", "@hash"})
+        self.handles = {HANDLES_AT + 16 * index: name for index, name in enumerate(names)}
 
     def handle(self, name: str) -> int:
         return next(number for number, known in self.handles.items() if known == name)
@@ -96,10 +97,23 @@ class World:
             content = bytes(self.memory.read(address + index, 1, strict=self.strict) for index in range(size))
             self.calls.append((name, content, seed & M64))
             return signed(zlib.crc32(content) ^ seed)
+        if name == "map_lookup_elem":
+            return self.hash.get(self.bytes_at(args[1], 8), 0)
+        if name == "map_update_elem" and args[0] in self.handles:
+            key, value = self.bytes_at(args[1], 8), self.bytes_at(args[2], 8)
+            if key not in self.hash:
+                self.hash[key] = 0x3000_0000 + 64 * len(self.hash)
+                self.memory.add(self.hash[key], [0] * 8)
+            self.memory.write(self.hash[key], 8, int.from_bytes(value, "little"))
+            return 0
         if name == "get_smp_processor_id":
             return self.cpu
         self.calls.append((name, *(arg & M64 for arg in args)))
         return signed(zlib.crc32(repr((name, [arg & M64 for arg in args])).encode()) * 0x9E3779B97F4A7C15)
+
+
+    def bytes_at(self, address: int, size: int) -> bytes:
+        return self.memory.read(address, size, strict=self.strict).to_bytes(size, "little")
 
 
 class IrMachine:
@@ -334,7 +348,7 @@ class BpfMachine:
 
     def helper(self, insn, regs: list[int | None], pc: int) -> None:
         name = HELPER_NAMES[insn.imm]
-        if name == "map_lookup_elem":
+        if name == "map_lookup_elem" and self.world.handles[self.get(regs, 1, pc)] != "@hash":
             result = self.look_up(self.get(regs, 1, pc), self.get(regs, 2, pc))
         else:
             args = []
@@ -359,4 +373,4 @@ class BpfMachine:
 
 
 ARGUMENTS = {"ktime_get_ns": 0, "get_prandom_u32": 0, "send_signal": 1, "map_update_elem": 4, "strncmp": 3}
-ARGUMENTS |= {"probe_read_kernel": 3, "loop": 4, "probe_read": 3, "trace_vprintk": 4, "perf_event_output": 5}
+ARGUMENTS |= {"map_lookup_elem": 2, "probe_read_kernel": 3, "loop": 4, "probe_read": 3, "trace_vprintk": 4, "perf_event_output": 5}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kloupe.kernel.libraries import is_elf, read_ld_cache, resolve
+from kloupe.kernel.libraries import is_elf, mapped_files, read_ld_cache, resolve
 
 MACHINE = platform.machine()
 
@@ -36,6 +36,12 @@ def test_libc() -> None:
     assert resolve("libc", MACHINE) == found and is_elf(found[0])
     assert resolve("libc", MACHINE, os.getpid())[0].endswith("libc.so.6")
     assert resolve(sys.executable, MACHINE, os.getpid()) == [sys.executable]
+
+
+def test_mapped_files() -> None:
+    found = mapped_files(os.getpid())
+    assert os.path.realpath(sys.executable) in [os.path.realpath(path) for path in found]
+    assert all(is_elf(path) for path in found) and mapped_files(1 << 29) == []
 
 
 def test_cache(tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ from snapshot_sample import build_snapshot
 
 from kloupe.base import ctype as ct
 from kloupe.base.errors import FormatError, MissingFacts
+from kloupe.kernel.binary import ElfBinary
 from kloupe.kernel.facts import KernelFacts
 from kloupe.kernel.snapshot import SnapshotTarget, save_snapshot
-from kloupe.kernel.target import ListingFacts, Target
+from kloupe.kernel.target import Binary, BinaryNames, ListingFacts, ProcessFacts, Target
 
 
 @pytest.fixture
@@ -23,7 +24,12 @@ def test_machine(target: SnapshotTarget) -> None:
     as_protocol: Target = target
     assert as_protocol.arch.name == "aarch64" and as_protocol.release == "6.99.0" and as_protocol.cpu_count == 4
     assert as_protocol.pid_namespace == (3, 4026532000) and as_protocol.has_btf
-    assert isinstance(target, ListingFacts)
+    assert isinstance(target, ListingFacts) and isinstance(target, ProcessFacts)
+
+
+def test_binary_protocols() -> None:
+    as_protocol: type[Binary] = ElfBinary
+    assert issubclass(as_protocol, BinaryNames)
 
 
 def test_features(target: SnapshotTarget) -> None:

@@ -5,13 +5,13 @@ import random
 import time
 
 from corpus import SCRIPTS
-from kloupe.lang.printer import dump_tree, format_program
 
 from kloupe.base.diag import Diagnostics, render_diagnostic
 from kloupe.base.source import Source
-from kloupe.cfront import parse_c
-from kloupe.cfront.declarations import no_kernel
+from kloupe.cfront import no_kernel, parse_c
+from kloupe.lang.dump import dump_tree
 from kloupe.lang.parser import parse_defines, parse_program
+from kloupe.lang.printer import format_source
 
 ROUNDS = int(os.environ.get("KLOUPE_FUZZ_ROUNDS", "2000"))
 SEED = int(os.environ.get("KLOUPE_FUZZ_SEED", "1"))
@@ -53,7 +53,7 @@ def survive(text: str) -> None:
         parse_defines(parse_c(program.c_text, no_kernel(), diagnostics).defines)
     dump_tree(program)
     if not diagnostics.errors:
-        format_program(program, source)
+        format_source(source, diagnostics)
     for item in diagnostics.items:
         assert 0 <= item.span.start <= item.span.end
         render_diagnostic(item)

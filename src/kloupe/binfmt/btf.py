@@ -36,6 +36,7 @@ RECORD_WORDS: dict[int, tuple[int, int]] = {
 }
 _LARGEST_ID = 1 << 24
 _SMALL_NUMBER = 4096
+_MOST_STEPS = 1 << 20  # of a search in a blob that may be hostile
 
 
 class Btf:
@@ -142,17 +143,17 @@ class Btf:
 
     # -- numbers and positions --------------------------------------------------------------------------------------
 
-    def _step(self, info: int) -> int:
-        kind = info >> 24 & 0x1F
-        record = RECORD_WORDS.get(kind)
+    def _step(self, info: int, position: int) -> int:
+        """The words of a record with this info word. Raises FormatError for a kind that is not known."""
+        record = RECORD_WORDS.get(info >> 24 & 0x1F)
         if record is None:
-            raise FormatError(self.path, self._types_at + 4 * self._indexed_to, f"unknown BTF kind {kind}")
+            raise FormatError(self.path, self._types_at + 4 * position, f"unknown BTF kind {info >> 24 & 0x1F}")
         # Only kinds with elements count them in vlen; a FUNC keeps its linkage there.
         self._steps[info] = record[0] + record[1] * (info & 0xFFFF)
         return self._steps[info]
 
     def _index(self, count: int) -> None:
-        """Walk on until `count` entries are known or the section ends."""
+        """Walk on until `count` entries are known or the section ends. Raises FormatError at the first broken record."""
         words, positions, steps = self.words, self._positions, self._steps
         end, at = len(words), self._indexed_to
         append = positions.append
@@ -165,13 +166,15 @@ class Btf:
                 try:
                     at += steps[info]
                 except KeyError:
-                    self._indexed_to = at
-                    at += self._step(info)
-        except IndexError:
-            at = end + 1
-        if at > end:
-            raise FormatError(self.path, self._types_at + 4 * positions.pop(), "the last type is cut off")
-        self._indexed_to = at
+                    at += self._step(info, at)
+            self._indexed_to = at
+            if at > end:
+                raise IndexError
+        except (IndexError, FormatError) as error:
+            self._indexed_to = positions.pop()  # the next walk meets the same record
+            if isinstance(error, FormatError):
+                raise
+            raise FormatError(self.path, self._types_at + 4 * self._indexed_to, "the last type is cut off") from None
 
     def locate(self, type_id: int) -> tuple[Btf, int]:
         """The blob (this one or its base) and word position of a type. Raises FormatError for void and unknown numbers."""
@@ -294,9 +297,11 @@ class Btf:
         offset = self._string_offset(name)
         if offset is None:
             return None
+        budget = _MOST_STEPS
         for at in self._occurrences(offset):
             for kind in (ENUM, ENUM64):
-                position = self._enum_around(at, kind)
+                position, steps = self._enum_around(at, kind, budget)
+                budget -= steps
                 found = self.maker.at(position) if position is not None else None
                 if isinstance(found, Enum):
                     value = next((v for n, v in found.values if n == name), None)
@@ -304,15 +309,16 @@ class Btf:
                         return found, value
         return None
 
-    def _enum_around(self, at: int, kind: int) -> int | None:
-        """The position of the enum whose constant's name is the word at `at`: step back over constants to a header."""
+    def _enum_around(self, at: int, kind: int, budget: int) -> tuple[int | None, int]:
+        """The position of the enum whose constant's name is the word at `at`, and the steps taken back to its header."""
         words = self.words
         per_element = RECORD_WORDS[kind][1]
-        for index in range(min(at // per_element + 1, 0x10000)):
+        index = 0
+        for index in range(min(at // per_element + 1, 0x10000, budget)):
             position = at - index * per_element - 3
             if position < 0 or not self._is_string_start(words[at - index * per_element]):
-                return None
+                break
             info = words[position + 1]
             if info >> 24 & 0x1F == kind and info & 0xFFFF > index and words[position + 2] in (1, 2, 4, 8):
-                return position if self._plausible(position, (kind,)) else None
-        return None
+                return position if self._plausible(position, (kind,)) else None, index + 1
+        return None, index + 1

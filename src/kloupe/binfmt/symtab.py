@@ -37,6 +37,7 @@ class SymbolTable:
         self._entries = entries[: len(entries) // _ENTRY.size * _ENTRY.size]
         self._strings = strings
         self.path = path
+        self._named: set[int] | None = None
 
     def _row(self, at: int) -> tuple[int, SymbolRow] | None:
         """(rank, symbol) of a defined one: the lower the better (functions before objects, global before local)."""
@@ -48,29 +49,34 @@ class SymbolTable:
         rank = (0 if is_function else 2 if kind else 4) + (binding == 0)
         return rank, SymbolRow(c_string(self._strings, name), address, size, is_function, binding != 0)
 
-    def _name_offsets(self, name: bytes) -> Iterator[int]:
-        """String offsets at which `name` begins: as a string of its own first, then as the tail of a longer one."""
-        at = self._strings.find(b"\0" + name + b"\0")
-        if at >= 0:
-            yield at + 1
-        tail = -1
-        while (tail := self._strings.find(name + b"\0", tail + 1)) >= 0:
-            if tail != at + 1 or at < 0:
-                yield tail
-
     def find(self, name: str) -> SymbolRow | None:
         """The best symbol with this name: a function before an object, a global one before a local one."""
         wanted = name.encode("utf-8", "surrogateescape")
         if not wanted or not self._entries:
             return None
-        for offset in self._name_offsets(wanted):
-            pattern, at, found = struct.pack("<I", offset), -1, []
-            while (at := self._entries.find(pattern, at + 1)) >= 0:
-                row = self._row(at) if at % _ENTRY.size == 0 else None
-                if row is not None:
-                    found.append(row)
-            if found:
-                return min(found, key=lambda pair: pair[0])[1]
+        at = self._strings.find(b"\0" + wanted + b"\0")
+        own = self._find_string(at + 1) if at >= 0 else None
+        return own or self._find_tail(wanted + b"\0")
+
+    def _find_string(self, offset: int) -> SymbolRow | None:
+        """The best symbol whose name is at this string offset."""
+        pattern, at = struct.pack("<I", offset), -1
+        best: tuple[int, SymbolRow] | None = None
+        while (at := self._entries.find(pattern, at + 1)) >= 0:
+            row = self._row(at) if at % _ENTRY.size == 0 else None
+            if row is not None and (best is None or row[0] < best[0]):
+                best = row
+        return best[1] if best is not None else None
+
+    def _find_tail(self, name: bytes) -> SymbolRow | None:
+        """The same for a name that a linker stored as the tail of a longer one."""
+        if self._named is None:
+            self._named = {row[0] for row in _ENTRY.iter_unpack(self._entries)}
+        at = -1
+        while (at := self._strings.find(name, at + 1)) >= 0:
+            found = self._find_string(at) if at in self._named else None
+            if found is not None:
+                return found
         return None
 
     def functions(self) -> Iterator[SymbolRow]:

@@ -118,13 +118,18 @@ def _x86_name(text: str) -> str:
     return ""
 
 
+def _integer(text: str) -> int:
+    """A number as assemblers write it, decimal or hexadecimal."""
+    return int(text, 16 if "x" in text else 10)
+
+
 def _sum(text: str) -> int:
-    return sum(int(part, 0) for part in re.findall(r"[-+]?(?:0x[0-9a-fA-F]+|\d+)", text or ""))
+    return sum(_integer(part) for part in re.findall(r"[-+]?(?:0x[0-9a-fA-F]+|\d+)", text or ""))
 
 
 def _x86_operand(plain: Argument, operand: str) -> Argument:
     if found := _X86_CONSTANT.match(operand):
-        return plain._replace(constant=int(found[1], 0))
+        return plain._replace(constant=_integer(found[1]))
     if found := _X86_REGISTER.match(operand):
         return plain._replace(register=_x86_name(found[1]))
     if (found := _X86_MEMORY.match(operand)) and not found["symbol"]:
@@ -148,7 +153,7 @@ def _arm_name(text: str) -> str:
 
 def _arm_operand(plain: Argument, operand: str) -> Argument:
     if found := _ARM_CONSTANT.match(operand):
-        return plain._replace(constant=int(found[1], 0))
+        return plain._replace(constant=_integer(found[1]))
     if found := _ARM_REGISTER.match(operand):
         if found[1] in ("xzr", "wzr"):
             return plain._replace(constant=0)
@@ -157,7 +162,7 @@ def _arm_operand(plain: Argument, operand: str) -> Argument:
         return plain._replace(
             register=_arm_name(found["base"]),
             is_memory=True,
-            offset=int(found["disp"] or "0", 0),
+            offset=_integer(found["disp"] or "0"),
             index_register=_arm_name(found["index"]) if found["index"] else "",
             scale=1 << int(found["shift"] or 0) if found["index"] else 1,
         )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from ..base import ctype as ct
 from ..base.ctype import CType
 from ..base.diag import Diagnostics
-from ..base.source import NOWHERE, Source, Span
 from .constant import ConstantError, Evaluator
+from .cursor import Cursor, Stop
+from .known import CPart, Known
 from .layout import Member, place_members
 from .preprocess import Preprocessor, ReadInclude
 from .tokens import Token
@@ -22,31 +22,6 @@ _SPARSE = "__user __kernel __rcu __percpu __iomem __force"
 _STORAGE = "inline __inline __inline__ __always_inline static extern register auto _Noreturn"
 _IGNORED = frozenset(f"{_QUALIFIERS} {_SPARSE} {_STORAGE}".split())
 _TAGGED = ("struct", "union", "enum")
-
-
-class Known(Protocol):
-    """Types from elsewhere (the kernel's, by BTF)."""
-
-    @property
-    def has_btf(self) -> bool:
-        """Whether kernel type information is at hand."""
-
-    def struct(self, kind: str, name: str) -> ct.Struct | None:
-        """A struct or union by name."""
-
-    def enum(self, name: str) -> ct.Enum | None:
-        """An enum by name."""
-
-    def typedef(self, name: str) -> CType | None:
-        """What a typedef names."""
-
-
-class CPart(Protocol):
-    """A stretch of C text with its place (the syntax tree's CText)."""
-
-    @property
-    def span(self) -> Span:
-        """Where the text stands."""
 
 
 class DeclaredStruct(ct.Struct):
@@ -105,18 +80,10 @@ def parse_c(
     return found
 
 
-class _Stop(Exception):
-    """Ends one declaration after its error was reported."""
-
-
-class _Parser:
+class _Parser(Cursor):
     def __init__(self, tokens: list[Token], known: Known, diagnostics: Diagnostics, machine: str) -> None:
-        last = tokens[-1].span if tokens else NOWHERE
-        end = Token("end", "", last.source, last.end, last.end)
-        self.tokens = [*tokens, end]
-        self.at = 0
+        super().__init__(tokens, diagnostics)
         self.known = known
-        self.diagnostics = diagnostics
         self.machine = machine
         self.depth = 0
         self.found = CDeclarations()
@@ -129,73 +96,30 @@ class _Parser:
             begin, self.depth = self.at, 0
             try:
                 self._declaration()
-            except _Stop:
+            except Stop:
                 self.at = max(self.at, begin)
-                self._skip_declaration()
+                self.skip_declaration()
             except ConstantError as bad:
                 self.diagnostics.error((bad.token or self.token).span, str(bad))
-                self._skip_declaration()
+                self.skip_declaration()
         for (kind, name), struct in self.started.items():
             known = None if (kind, name) in self.found.structs else self.known.struct(kind, name)
             if known is not None:
                 struct.complete(known.size, 0, lambda known=known: known.fields)  # type: ignore[misc]
 
-    # -- tokens ---------------------------------------------------------------------------------------------------
-
-    @property
-    def token(self) -> Token:
-        return self.tokens[self.at]
-
-    def _match(self, text: str) -> bool:
-        if self.tokens[self.at].text == text and self.tokens[self.at].kind != "string":
-            self.at += 1
-            return True
-        return False
-
-    def _fail(self, message: str, token: Token | None = None) -> _Stop:
-        self.diagnostics.error((token or self.token).span, message)
-        return _Stop()
-
-    def _expect(self, text: str) -> None:
-        if not self._match(text):
-            raise self._fail(f"expected '{text}'")
-
-    def _skip_balanced(self) -> None:
-        """Behind the bracket that closes the one at the current token."""
-        depth = 0
-        while self.token.kind != "end":
-            text = self.token.text
-            self.at += 1
-            depth += (text in ("(", "[", "{")) - (text in (")", "]", "}"))
-            if depth <= 0:
-                return
-
-    def _skip_declaration(self) -> None:
-        while self.token.kind != "end":
-            text = self.token.text
-            if text in ("(", "[", "{"):
-                self._skip_balanced()
-                if text == "{":
-                    self._match(";")
-                    return
-                continue
-            self.at += 1
-            if text in (";", "}"):
-                return
-
     # -- declarations ---------------------------------------------------------------------------------------------
 
     def _declaration(self) -> None:
-        if self._match(";"):
+        if self.match(";"):
             return
         is_typedef = False
-        while self._match("typedef") or self._match("extern"):
+        while self.match("typedef") or self.match("extern"):
             is_typedef = is_typedef or self.tokens[self.at - 1].text == "typedef"
         if self.token.kind == "string":  # extern "C"
             self.at += 1
-            self._match("{")
+            self.match("{")
             return
-        if self._match("}"):
+        if self.match("}"):
             return
         tagged = self.token.text in _TAGGED
         base = self._specifiers()
@@ -208,14 +132,14 @@ class _Parser:
             if is_typedef and name:
                 self.found.typedefs[name] = kind
             elif not name:
-                raise self._fail("expected identifier", at)
+                raise self.fail("expected identifier", at)
             if self.token.text in ("{", "="):  # a function's body, a variable's value
-                self._skip_declaration()
+                self.skip_declaration()
                 return
-            if not self._match(","):
+            if not self.match(","):
                 break
-        if not self._match(";"):
-            raise self._fail("expected ';' after declaration")
+        if not self.match(";"):
+            raise self.fail("expected ';' after declaration")
 
     def _attributes(self) -> tuple[bool, int]:
         """Skip attributes and qualifiers; gives (packed, aligned)."""
@@ -227,7 +151,7 @@ class _Parser:
             elif text in ("__attribute__", "__attribute", "_Alignas", "alignas", "__asm__", "asm"):
                 self.at += 1
                 begin = self.at
-                self._skip_balanced()
+                self.skip_balanced()
                 inner = self.tokens[begin : self.at]
                 packed = packed or any(token.text in ("packed", "__packed__") for token in inner)
                 align = max(align, self._alignment(text, inner))
@@ -247,7 +171,7 @@ class _Parser:
             return 16  # plain `aligned`: the machine's largest useful alignment
         value = Evaluator(inner, self._constant, where + 2, self._size_of_tokens(inner)).expression()
         if not (0 < value <= 1 << 20 and value & (value - 1) == 0):
-            raise self._fail("requested alignment is not a power of 2", inner[0])
+            raise self.fail("requested alignment is not a power of 2", inner[0])
         return value
 
     # -- specifiers -----------------------------------------------------------------------------------------------
@@ -273,13 +197,13 @@ class _Parser:
         if words:
             found = from_words(words)
         if found is None:
-            raise self._fail("expected a type", first)
+            raise self.fail("expected a type", first)
         return found
 
     def _named(self, token: Token) -> CType:
         found = self.found.typedefs.get(token.text) or self.known.typedef(token.text) or NAMED.get(token.text)
         if found is None:
-            raise self._fail(f"unknown type name '{token.text}'", token)
+            raise self.fail(f"unknown type name '{token.text}'", token)
         return found
 
     def _struct(self, kind: str) -> CType:
@@ -294,17 +218,17 @@ class _Parser:
             packed, align = packed or more[0], max(align, more[1])
         if self.token.text != "{":
             if not name:
-                raise self._fail("expected '{'")
+                raise self.fail("expected '{'")
             return self.started.setdefault((kind, name), DeclaredStruct(kind, name, 0))
         if (kind, name) in self.found.structs:
-            raise self._fail(f"redefinition of '{name}'", tag)
+            raise self.fail(f"redefinition of '{name}'", tag)
         struct = self.started.get((kind, name)) if name else None
         struct = struct or DeclaredStruct(kind, name, 0)
         if name:
             self.started[(kind, name)] = struct
         self.depth += 1
         if self.depth > _MAX_DEPTH:
-            raise self._fail(f"nested too deeply (more than {_MAX_DEPTH} levels)")
+            raise self.fail(f"nested too deeply (more than {_MAX_DEPTH} levels)")
         members = self._members()
         self.depth -= 1
         more = self._attributes()
@@ -318,12 +242,12 @@ class _Parser:
         return struct
 
     def _members(self) -> list[Member]:
-        self._expect("{")
+        self.expect("{")
         members: list[Member] = []
-        while not self._match("}"):
+        while not self.match("}"):
             if self.token.kind == "end":
-                raise self._fail("expected '}'")
-            if self._match(";"):
+                raise self.fail("expected '}'")
+            if self.match(";"):
                 continue
             begin = self.at
             base = self._specifiers()
@@ -331,14 +255,14 @@ class _Parser:
             if self.token.text in (";", "}"):
                 if isinstance(base, ct.Struct) and not base.name:
                     members.append(Member("", base))
-                self._match(";")
+                self.match(";")
                 continue
             while True:
                 members.append(self._member(base, written))
-                if not self._match(","):
+                if not self.match(","):
                     break
             if self.token.text != "}":
-                self._expect(";")
+                self.expect(";")
         return members
 
     def _member(self, base: CType, written: str) -> Member:
@@ -346,10 +270,10 @@ class _Parser:
         name, kind = ("", base) if self.token.text == ":" else self._declarator(base)
         stars = "".join(token.text for token in self.tokens[begin : self.at] if token.text == "*")
         width = None
-        if self._match(":"):
+        if self.match(":"):
             width = self._constant_here()
             if not ct.is_integer(kind) or not 0 <= width <= 8 * kind.size or (width == 0 and name):
-                raise self._fail(f"width of bit-field '{name}' ({width} bits) is not valid", at)
+                raise self.fail(f"width of bit-field '{name}' ({width} bits) is not valid", at)
         packed, align = self._attributes()
         kind = self._complete(kind, at)
         return Member(name, kind, f"{written} {stars}".strip(), width, align, packed)
@@ -361,12 +285,12 @@ class _Parser:
             counts.append(inner.count)
             inner = inner.element
         if isinstance(inner, (ct.Void, ct.Function)):
-            raise self._fail("field has incomplete type", at)
+            raise self.fail("field has incomplete type", at)
         if not isinstance(inner, DeclaredStruct) or not inner.name or (inner.kind, inner.name) in self.found.structs:
             return kind
         known = self.known.struct(inner.kind, inner.name)
         if known is None:
-            raise self._fail(f"field has incomplete type '{inner}'", at)
+            raise self.fail(f"field has incomplete type '{inner}'", at)
         kind = known
         for count in reversed(counts):
             kind = ct.Array(kind, count)
@@ -379,25 +303,25 @@ class _Parser:
         name = tag.text if tag.kind == "name" else ""
         self.at += bool(name)
         base: CType | None = None
-        if self._match(":"):
+        if self.match(":"):
             base = self._specifiers()
-        if not self._match("{"):
+        if not self.match("{"):
             found = self.found.enums.get(name) or self.known.enum(name)
             return found or ct.Enum(name, 4, False, ())
         values: list[tuple[str, int]] = []
         following = 0
-        while not self._match("}"):
+        while not self.match("}"):
             constant = self.token
             if constant.kind != "name":
-                raise self._fail("expected identifier")
+                raise self.fail("expected identifier")
             self.at += 1
-            if self._match("="):
+            if self.match("="):
                 following = self._constant_here()
             values.append((constant.text, following))
             self.constants[constant.text] = following
             following += 1
-            if not self._match(",") and self.token.text != "}":
-                raise self._fail("expected '}' or ','")
+            if not self.match(",") and self.token.text != "}":
+                raise self.fail("expected '}' or ','")
         self._attributes()
         enum = ct.Enum(name or f"<anon_{len(self.found.all_enums) + 1}>", *_enum_shape(values, base), tuple(values))
         self.found.all_enums.append(enum)
@@ -411,18 +335,18 @@ class _Parser:
         """(name or "", type) of `*name[3]`, `(*name)(int)` and the like."""
         self.depth += 1
         if self.depth > _MAX_DEPTH:
-            raise self._fail(f"nested too deeply (more than {_MAX_DEPTH} levels)")
+            raise self.fail(f"nested too deeply (more than {_MAX_DEPTH} levels)")
         self._attributes()
-        while self._match("*"):
+        while self.match("*"):
             base = ct.Pointer(base)
             self._attributes()
         if self.token.text == "(" and self.tokens[self.at + 1].text in ("*", "(", "__attribute__"):
             inside = self.at + 1
-            self._skip_balanced()
+            self.skip_balanced()
             base = self._suffixes(base)
             behind, self.at = self.at, inside
             name, base = self._declarator(base)
-            self._expect(")")
+            self.expect(")")
             self.at = behind
         else:
             name = ""
@@ -435,11 +359,11 @@ class _Parser:
 
     def _suffixes(self, base: CType) -> CType:
         counts: list[int] = []
-        while self._match("["):
+        while self.match("["):
             counts.append(0 if self.token.text == "]" else self._constant_here())
             if not 0 <= counts[-1] < 1 << 48:
-                raise self._fail("size of array is negative or too large")
-            self._expect("]")
+                raise self.fail("size of array is negative or too large")
+            self.expect("]")
         if self.token.text == "(":
             return self._function(base)
         for count in reversed(counts):
@@ -447,20 +371,20 @@ class _Parser:
         return base
 
     def _function(self, result: CType) -> CType:
-        self._expect("(")
+        self.expect("(")
         parameters: list[tuple[str, CType]] = []
         variadic = False
-        while not self._match(")"):
+        while not self.match(")"):
             if self.token.kind == "end":
-                raise self._fail("expected ')'")
-            if self._match("..."):
+                raise self.fail("expected ')'")
+            if self.match("..."):
                 variadic = True
                 continue
             base = self._specifiers()
             parameters.append(self._declarator(base))
             self._attributes()
-            if not self._match(",") and self.token.text != ")":
-                raise self._fail("expected ')'")
+            if not self.match(",") and self.token.text != ")":
+                raise self.fail("expected ')'")
         if len(parameters) == 1 and isinstance(parameters[0][1], ct.Void):
             parameters = []
         return ct.Function(result, tuple(parameters), variadic)
@@ -484,10 +408,10 @@ class _Parser:
             self.tokens = tokens if tokens[-1].kind == "end" else [*tokens, saved_tokens[-1]]
             self.at = at
             try:
-                self._expect("(")
+                self.expect("(")
                 kind = self._declarator(self._specifiers())[1]
                 kind = self._complete(kind, self.token)
-                self._expect(")")
+                self.expect(")")
                 return kind.size, self.at
             finally:
                 self.tokens, self.at = saved_tokens, saved_at
@@ -513,28 +437,3 @@ def _enum_shape(values: list[tuple[str, int]], base: CType | None) -> tuple[int,
     signed = low < 0
     wide = high >= 1 << (31 if signed else 32) or low < -(1 << 31)
     return (8 if wide else 4), signed
-
-
-def no_kernel() -> Known:
-    """A `Known` that knows nothing."""
-    return _Nothing()
-
-
-class _Nothing:
-    has_btf = False
-
-    def struct(self, kind: str, name: str) -> ct.Struct | None:
-        return None
-
-    def enum(self, name: str) -> ct.Enum | None:
-        return None
-
-    def typedef(self, name: str) -> CType | None:
-        return None
-
-
-class TextPart:
-    """A whole text as a C part (an imported header)."""
-
-    def __init__(self, name: str, text: str) -> None:
-        self.span = Span(Source(name, text), 0, len(text))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..base import ctype as ct
 from ..base.errors import FormatError
-from .declarations import Known
+from .known import Known
 from .typewords import NAMED, TYPE_WORDS, from_words
 
 _FIELD = re.compile(r"\s*field:([^;]*);\s*offset:(\d+);\s*size:(\d+);(?:\s*signed:(\d+);)?", re.ASCII)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 from ..base.diag import Diagnostics
-from ..kernel.live import LiveTarget
 from ..lang.parser import parse_program
 from ..probes.listing import list_attach_points, list_probes
+from .machine import live_target
 from .options import CommandLine
 from .script import compile_options, read_source
 
@@ -16,7 +16,7 @@ def run(line: CommandLine) -> int:
     """Print what matches, sorted; nothing found is no error."""
     options = compile_options(line).probe
     verbose = line.has("verbose")
-    target = LiveTarget()
+    target = live_target()
     if line.has("program") or (line.file and os.path.isfile(line.file)):
         diagnostics = Diagnostics()
         program = parse_program(read_source(line), diagnostics, tuple(line.params))

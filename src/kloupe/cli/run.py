@@ -73,13 +73,13 @@ def _image(line: CommandLine, child_pid: int, mode: str) -> Image | None:
     if line.file and line.file.endswith(IMAGE_SUFFIX) and not line.has("program"):
         return _read_image(line.file)
     from ..codegen.pipeline import compile_script
-    from ..kernel.live import LiveTarget
+    from .machine import live_target
 
     source = read_source(line)
     base_dir = base_dir_of(line)
     compilation = compile_script(
         source,
-        LiveTarget(),
+        live_target(),
         compile_options(line, child_pid=child_pid, mode=mode),
         lambda program, diagnostics: import_all(program, diagnostics, base_dir),
     )
@@ -184,21 +184,17 @@ def _run_session(line: CommandLine, image: Image, child: ChildProcess | None, mo
 
 
 def _symbolizer() -> Symbolizer:
-    from ..session.symbolize import NoSymbols
+    from ..session.symbols import MachineSymbols
 
-    try:
-        from ..session.live_symbols import LiveSymbolizer
-    except ImportError:
-        return NoSymbols()
-    return LiveSymbolizer()
+    return MachineSymbols()
 
 
 def _names(image: Image, engine: Engine, symbolizer: Symbolizer) -> Names:
-    from ..kernel.live import LiveTarget
+    from .machine import live_target
     from ..session.session import is_little_endian
     from ..session.symbolize import LiveNames
 
-    return LiveNames(image.strings, engine, symbolizer, LiveTarget().arch.syscall_numbers, is_little_endian(image))
+    return LiveNames(image.strings, engine, symbolizer, live_target().arch.syscall_numbers, is_little_endian(image))
 
 
 def _output(line: CommandLine, names: Names) -> Output:

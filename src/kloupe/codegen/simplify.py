@@ -340,6 +340,12 @@ class _Rewriter:
 
     def helper(self, op: ops.CallHelper) -> None:
         args = tuple([self.value(arg) for arg in op.args])
+        if op.helper == "loop" and args[0] == 0:
+            # A callback that the verifier sees is never called is removed as dead code, and the load of its address
+            # then makes the kernel refuse the program (Linux 6.18: "No program to jit").
+            if op.dst is not None:
+                self.assign(op, op.dst, 0)
+            return
         if op.dst is not None:
             self.forget(op.dst)
         self.out.append(ops.CallHelper(op.span, op.dst, op.helper, args))

@@ -13,7 +13,7 @@ from .kallsyms import Kallsyms
 from .kernel_types import KernelTypes
 from .patterns import is_pattern, literal_prefix, matcher
 from .target import ArchTable, Binary, TracepointFormat
-from .tracing_dir import TracingDir
+from .tracing_dir import TracingDir, read_text
 
 _RAW = "btf_trace_"
 _ITERATOR = "bpf_iter__"
@@ -58,6 +58,7 @@ class KernelFacts:
         symbols: Kallsyms,
         *,
         pid_namespace: tuple[int, int] | None = None,
+        modules_path: str = "/proc/modules",
         probers: Mapping[str, Prober] | None = None,
         known_features: Mapping[str, bool] | None = None,
     ) -> None:
@@ -68,6 +69,7 @@ class KernelFacts:
         self.types = types
         self.tracing = tracing
         self.symbols = symbols
+        self._modules_path = modules_path
         self.features = Features(lambda: types.vmlinux, probers, known_features)
         self._memory: dict[tuple[str, ...], object] = {}
         self._binaries: dict[str, Binary] = {}
@@ -140,13 +142,20 @@ class KernelFacts:
         return sorted({name for name, _ in self._function_pairs(pattern, module) if wanted(name)})
 
     def function_modules(self, name: str) -> list[str]:
-        """The modules that have a probe-able function of this name, "vmlinux" first."""
-        found = {owner or "vmlinux" for n, owner in self._function_pairs(name) if n == name}
-        return sorted(found, key=lambda module: (module != "vmlinux", module))
+        """The modules that have a function of this name, "vmlinux" first."""
+        found = [owner for owner, btf in self.types.blobs() if btf.find(name, (FUNC,)) is not None]
+        if not found:
+            owners = {owner or "vmlinux" for n, owner in self._function_pairs(name) if n == name}
+            found = sorted(owners, key=lambda module: (module != "vmlinux", module))
+        return found
 
     def modules(self) -> list[str]:
-        """Loaded modules (those with types, and those with symbols), "vmlinux" first."""
-        found = {owner for _, owner in self.symbols.text_names() if owner} if self.symbols_at_hand else set()
+        """Loaded modules, "vmlinux" first."""
+        listed = read_text(self._modules_path)
+        if listed is not None:
+            found = {line.split(None, 1)[0] for line in listed.splitlines() if line.strip()}
+        else:
+            found = {owner for _, owner in self.symbols.text_names() if owner} if self.symbols_at_hand else set()
         return ["vmlinux", *sorted((found | set(self.types.modules())) - _NO_MODULES)]
 
     def _is_function(self, name: str, module: str) -> bool:
@@ -235,6 +244,12 @@ class KernelFacts:
         from .libraries import resolve
 
         return resolve(name, self.arch.name, pid)
+
+    def mapped_files(self, pid: int | None) -> list[str]:
+        """Paths of the files that a process (None: any process that we may look at) has mapped executable, sorted."""
+        from .libraries import mapped_files
+
+        return mapped_files(pid)
 
     def cgroup_id(self, path: str) -> int | None:
         """The id of a cgroup v2 folder: its inode number (kernfs uses one number for both on 64-bit kernels)."""

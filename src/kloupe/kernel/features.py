@@ -2,7 +2,8 @@
 
 Three answers: True, False, None (could not tell). A fact is looked up in the kernel's BTF first, where the enums of
 include/uapi/linux/bpf.h list every helper, attach, link, map and program type that the kernel was built with: that needs no
-privilege and no program load. What BTF cannot tell is asked of a prober, a callable that tries it out (`host` has them).
+privilege and no program load. A prober, a callable that tries it out (`host` has them), is asked unless BTF says no: some
+kernels know the names of what they cannot do.
 """
 
 from __future__ import annotations
@@ -75,6 +76,8 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "map_batch": ("const:BPF_MAP_LOOKUP_BATCH",),
     "link_create": ("const:BPF_LINK_CREATE",),
     "test_run": ("func:bpf_prog_test_run_raw_tp",),
+    # sign-extending loads and signed division came with 6.6, like this name
+    "cpu_v4": ("sign:BPF_TRACE_UPROBE_MULTI",),
     "map_mmap": ("sign:BPF_FUNC_ringbuf_reserve",),
 }
 
@@ -108,8 +111,9 @@ class Features:
         """Whether the kernel has the feature; None when neither BTF nor a prober can tell, and for unknown names."""
         if name not in self._answers:
             answer = self._from_btf(name)
-            if answer is None and name in self._probers:
-                answer = self._probers[name]()
+            if answer is not False and name in self._probers:
+                tried = self._probers[name]()
+                answer = answer if tried is None else tried
             self._answers[name] = answer
         return self._answers[name]
 

@@ -54,18 +54,31 @@ def _process_root(pid: int | None) -> str:
     return "" if same and same_root else prefix
 
 
-def _mapped(name: str, pid: int | None) -> Iterator[str]:
-    if not pid:
-        return
-    root = _process_root(pid)
+def mapped_files(pid: int | None) -> list[str]:
+    """Paths of the files that a process (None: every process that we may look at) has mapped executable, sorted."""
+    pids = [pid] if pid is not None else [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    found: dict[str, None] = {}
+    for one in pids:
+        root = _process_root(one)
+        found.update((root + path, None) for path in _mapped_paths(one))
+    return sorted(path for path in found if is_elf(path))
+
+
+def _mapped_paths(pid: int) -> list[str]:
     try:
         with open(f"/proc/{pid}/maps", encoding="utf-8", errors="surrogateescape") as maps:
-            paths = dict.fromkeys(line.split(None, 5)[5].rstrip("\n") for line in maps if "/" in line)
+            rows = [line.rstrip("\n").split(None, 5) for line in maps]
     except OSError:
-        return
-    for path in paths:
-        if _is_library(os.path.basename(path), name) and os.path.isfile(root + path):
-            yield root + path
+        return []
+    return list(dict.fromkeys(row[5] for row in rows if len(row) > 5 and "x" in row[1] and row[5].startswith("/")))
+
+
+def _mapped(name: str, pid: int | None) -> Iterator[str]:
+    if pid:
+        root = _process_root(pid)
+        for path in _mapped_paths(pid):
+            if _is_library(os.path.basename(path), name) and os.path.isfile(root + path):
+                yield root + path
 
 
 def _programs(name: str, root: str) -> Iterator[str]:

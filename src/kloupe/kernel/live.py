@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from .arch import arch_table
 from .facts import KernelFacts
@@ -24,7 +24,11 @@ class LiveTarget(KernelFacts):
     """
 
     def __init__(
-        self, probers: Mapping[str, Prober] | None = None, btf: str = "", tracing_places: Sequence[str] = PLACES
+        self,
+        probers: Mapping[str, Prober] | None = None,
+        btf: str = "",
+        tracing_places: Sequence[str] = PLACES,
+        locate_tracefs: Callable[[], str] | None = None,
     ) -> None:
         """Raises NotSupported on an architecture that kloupe does not know."""
         names = os.uname()
@@ -33,7 +37,7 @@ class LiveTarget(KernelFacts):
             names.release,
             possible_cpus(),
             KernelTypes(vmlinux=btf),
-            TracingDir(tracing_places),
+            TracingDir(tracing_places, locate_tracefs),
             Kallsyms(),
             pid_namespace=_pid_namespace(),
             probers=probers,

@@ -3,7 +3,7 @@
     FOLDER/meta.json                 {"arch", "release", "cpu_count", "pid_namespace", "features"}
     FOLDER/btf/vmlinux, MODULE       as /sys/kernel/btf
     FOLDER/tracing/...               available_events, available_filter_functions, events/CATEGORY/EVENT/format, as in tracefs
-    FOLDER/kallsyms                  as /proc/kallsyms
+    FOLDER/kallsyms, modules         as in /proc
 
 Every file but meta.json may be missing; the questions that need it then find nothing.
 """
@@ -40,6 +40,7 @@ class SnapshotTarget(KernelFacts):
             KernelTypes(f"{folder}/btf"),
             TracingDir([f"{folder}/tracing"]),
             Kallsyms(f"{folder}/kallsyms"),
+            modules_path=f"{folder}/modules",
             pid_namespace=(int(namespace[0]), int(namespace[1])) if namespace else None,
             known_features={str(name): bool(answer) for name, answer in dict(meta.get("features", {})).items()},
         )
@@ -71,6 +72,7 @@ def save_snapshot(target: KernelFacts, folder: str, tracepoints: Iterable[tuple[
         _write(root / "btf" / name, Path(blob.path).read_bytes())
     if target.symbols_at_hand:
         _write(root / "kallsyms", target.symbols.data[1:])
+    _write(root / "modules", "".join(f"{name}\n" for name in target.modules()[1:]).encode())
     tracing = target.tracing.path
     if tracing is not None:
         parts = [*_TRACING_LISTS, *(f"events/{category}/{event}/format" for category, event in tracepoints)]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ..base.errors import MissingFacts, PermissionNeeded
+from ..base.errors import MissingFacts, PermissionNeeded, TargetError
 from .patterns import is_pattern, matcher
 from .target import TracepointFormat
 
@@ -17,10 +17,14 @@ PLACES = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
 
 
 class TracingDir:
-    """A tracefs mount or a copy of one. The first of `places` with an `events` folder is used, looked for until found."""
+    """A tracefs mount or a copy of one. The first of `places` with an `events` folder is used, looked for until found.
 
-    def __init__(self, places: Sequence[str] = PLACES) -> None:
+    `locate` gives the folder when none of them has it, or raises what is in the way (host.tracefs mounts one for us alone).
+    """
+
+    def __init__(self, places: Sequence[str] = PLACES, locate: Callable[[], str] | None = None) -> None:
         self._places = places
+        self._locate = locate
         self._path: str | None = None
         self._formats: dict[tuple[str, str], TracepointFormat | None] = {}
         self._functions: list[tuple[str, str]] | None = None
@@ -40,6 +44,8 @@ class TracingDir:
     def require(self) -> str:
         """The folder. Raises MissingFacts without one."""
         path = self.path
+        if path is None and self._locate is not None:
+            path = self._path = self._locate()
         if path is None:
             raise MissingFacts("tracefs is not mounted", hint=f"mount -t tracefs nodev {self._places[0]}")
         return path
@@ -75,10 +81,14 @@ class TracingDir:
         return sorted(pair for pair in pairs if wants_category(pair[0]) and wants_event(pair[1]))
 
     def functions(self) -> list[tuple[str, str]] | None:
-        """(name, module or "") of every function that ftrace can trace, in file order; None where the list is missing."""
-        if self._functions is None and self.path is not None:
-            text = read_text(f"{self.path}/available_filter_functions")
-            if text is not None:
+        """(name, module or "") of every function that ftrace can trace, in file order; None where the list cannot be read."""
+        if self._functions is None:
+            try:
+                path = self.path
+                text = read_text(f"{path}/available_filter_functions") if path is not None else None
+            except TargetError:  # a locked-down kernel refuses this one list even to root
+                text = None
+            if text:
                 self._functions = [_filter_function(line) for line in text.splitlines() if line]
         return self._functions
 

@@ -1,17 +1,13 @@
-"""Expressions and types. Precedence climbing; casts, records and tuples are told apart by looking ahead."""
+"""Expressions. Precedence climbing; casts, records and tuples are told apart by looking ahead."""
 
 from __future__ import annotations
 
 import re
 
-from ..base.diag import Diagnostics
-from ..base.source import Source, Span
+from ..base.source import Span
 from . import nodes as n
-from .lexer import LAYOUT, Lexer, is_builtin
-from .literals import BadNumber, number_value, string_value
-
-MAX_NESTING = 100  # levels the parser descends; keeps it inside Python's default recursion limit
-MAX_HEIGHT = 200  # height of an expression tree: operators in a chain count
+from .lexer import LAYOUT, is_builtin
+from .parse_type import NAME, NOT_TYPES, TAGGED, TYPE_AHEAD, TypeParser
 
 _PRECEDENCE = {
     op: level
@@ -35,56 +31,14 @@ _PRECEDENCE = {
 _PREFIX = frozenset(("*", "!", "~", "-", "++", "--", "&"))
 _STEPPED = (n.Variable, n.Map, n.MapAccess)
 
-_NAME = r"[A-Za-z_]\w*"
-_SUFFIXES = rf"(?:{LAYOUT}(?:\*|\[{LAYOUT}(?:\d\w*)?{LAYOUT}\]))*"
-_TYPE_AHEAD = re.compile(rf"({_NAME})({LAYOUT}{_NAME})?({_SUFFIXES}){LAYOUT}(.?)", re.ASCII | re.DOTALL)
 # What may stand behind `(type)` for it to be a cast. Unlike bpftrace, `!=` and `&&` do not count.
 _CAST_AHEAD = re.compile(rf'{LAYOUT}(?:!(?!=)|&(?!&)|[A-Za-z_\d$@"(~*-])', re.ASCII)
-_RECORD_AHEAD = re.compile(rf"({_NAME}){LAYOUT}=(?!=)", re.ASCII)
+_RECORD_AHEAD = re.compile(rf"({NAME}){LAYOUT}=(?!=)", re.ASCII)
 _BLOCK_AHEAD = re.compile(LAYOUT + r"\{")
-_TAGGED = ("struct", "union", "enum")
-_NOT_TYPES = ("true", "false")
 
 
-class TooDeep(Exception):
-    """Unwinds the parser; never leaves it."""
-
-
-class ExprParser(Lexer):
+class ExprParser(TypeParser):
     """Parses expressions from the current token on."""
-
-    def __init__(self, source: Source, diagnostics: Diagnostics) -> None:
-        self.depth = 0
-        self.height = 0
-        super().__init__(source, diagnostics)
-
-    def parse_block(self, allow_value: bool = True) -> n.BlockExpr | None:
-        """A `{ ... }` block; given by the statement parser."""
-        raise NotImplementedError
-
-    # -- bounds ---------------------------------------------------------------------------------------------------
-
-    def enter(self) -> int:
-        """Go down one level; gives what `leave` wants back."""
-        self.depth += 1
-        if self.depth > MAX_NESTING:
-            self.too_deep(f"nested too deeply (more than {MAX_NESTING} levels)")
-        saved, self.height = self.height, 0
-        return saved
-
-    def leave(self, saved: int) -> None:
-        """Come up again: the height of what was parsed counts for the level above."""
-        self.depth -= 1
-        self.height += 1
-        if self.height > MAX_HEIGHT:
-            self.too_deep(f"expression too long (more than {MAX_HEIGHT} operators deep)")
-        if self.height < saved:
-            self.height = saved
-
-    def too_deep(self, message: str) -> None:
-        """Report and unwind."""
-        self.error(message)
-        raise TooDeep
 
     # -- operators ------------------------------------------------------------------------------------------------
 
@@ -237,28 +191,6 @@ class ExprParser(Lexer):
             self.error("expected expression")
         return n.NoValue(self.here())
 
-    def parse_number(self) -> int:
-        """The value of the current number; reports bad spellings."""
-        text, start = self.text, self.start
-        self.advance()
-        try:
-            return number_value(text)
-        except BadNumber as bad:
-            length = bad.length or len(text)
-            self.error(str(bad), start + bad.offset, start + bad.offset + length)
-            return 0
-
-    def parse_string(self) -> str:
-        """The value of the current string literal; reports bad escapes and a missing end."""
-        text, start = self.text, self.start
-        if len(text) < 2 or not text.endswith('"') or not _CLOSED.match(text):
-            self.advance()
-            self.error("unterminated string")
-            return text[1:]
-        value = string_value(text, lambda message, a, b: self.error(message, start + a, start + b))
-        self.advance()
-        return value
-
     def parse_map(self) -> n.Map | n.MapAccess:
         """`@name` or `@name[keys]`; several keys are one tuple."""
         text, start = self.text, self.start
@@ -358,10 +290,10 @@ class ExprParser(Lexer):
             if not self.expect(")"):
                 return n.NoValue(self.here())
         else:
-            ahead = _TYPE_AHEAD.match(self.input, self.start)
-            if ahead is None or ahead[4] != ")" or ahead[1] in _NOT_TYPES or is_builtin(ahead[1]):
+            ahead = TYPE_AHEAD.match(self.input, self.start)
+            if ahead is None or ahead[4] != ")" or ahead[1] in NOT_TYPES or is_builtin(ahead[1]):
                 return None
-            if (ahead[2] is not None) != (ahead[1] in _TAGGED) or not _CAST_AHEAD.match(self.input, ahead.end()):
+            if (ahead[2] is not None) != (ahead[1] in TAGGED) or not _CAST_AHEAD.match(self.input, ahead.end()):
                 return None
             kind = self.parse_type_name() or n.TypeName(self.here(), ahead[1])
             self.advance()
@@ -370,53 +302,6 @@ class ExprParser(Lexer):
         operand = self.parse_unary()
         self.leave(saved)
         return n.Cast(span, kind, operand)
-
-    # -- types ----------------------------------------------------------------------------------------------------
-
-    def parse_type_name(self) -> n.TypeName | None:
-        """`name`, `struct name` with `*` and `[N]` behind it."""
-        start = self.start
-        name = self.expect_name("expected type name")
-        if name in _TAGGED:
-            tag = self.expect_name("expected identifier")
-            name = None if tag is None else f"{name} {tag}"
-        if name is None:
-            return None
-        modifiers: list[str | int] = []
-        while self.text in ("*", "["):
-            if self.match("*"):
-                modifiers.append("*")
-                continue
-            self.advance()
-            size = -1
-            if self.text != "]":
-                size = self.parse_number() if self.kind == "num" else 0
-            self.expect("]")
-            modifiers.append(size)
-        return n.TypeName(self.span_from(start), name, tuple(modifiers))
-
-    def parse_typeof(self) -> n.TypeOf:
-        """`typeof(type or expression)`."""
-        start = self.start
-        self.advance()
-        self.expect("(")
-        operand = self.parse_type_or_expression(")")
-        self.expect(")")
-        return n.TypeOf(self.span_from(start), operand)
-
-    def parse_annotation(self) -> n.TypeName | n.TypeOf | None:
-        """The type behind `let $x :`."""
-        return self.parse_typeof() if self.text == "typeof" else self.parse_type_name()
-
-    def parse_type_or_expression(self, ends: str) -> n.Expr | n.TypeName:
-        """A type when the text up to one of the characters `ends` reads as one; a bare name that is no builtin is a type."""
-        if self.kind == "name" and self.text not in _NOT_TYPES and not is_builtin(self.text):
-            ahead = _TYPE_AHEAD.match(self.input, self.start)
-            if ahead and ahead[4] and ahead[4] in ends and (ahead[2] is not None) == (ahead[1] in _TAGGED):
-                name = self.parse_type_name()
-                if name is not None:
-                    return name
-        return self.parse_expression()
 
     def _parse_type_operand(self) -> n.Expr | n.TypeName | n.TypeOf:
         self.advance()
@@ -496,6 +381,3 @@ class ExprParser(Lexer):
         "true": _parse_boolean,
         "false": _parse_boolean,
     }
-
-
-_CLOSED = re.compile(r'"(?:[^"\\]|\\.)*"\Z', re.DOTALL)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..base.diag import Diagnostics
+from ..base.source import Source
 from . import nodes as n
 from .parse_expr import ExprParser
 
@@ -54,11 +56,19 @@ def as_statement(expr: n.Expr) -> n.Stmt:
 
 
 class StmtParser(ExprParser):
-    """Parses statements from the current token on."""
+    """Parses statements from the current token on.
+
+    `blocks` has for each block, by the place of its brace, the end of the token before it and its own end.
+    """
+
+    def __init__(self, source: Source, diagnostics: Diagnostics) -> None:
+        self.blocks: dict[int, tuple[int, int]] = {}
+        self.keep_form = False
+        super().__init__(source, diagnostics)
 
     def parse_block(self, allow_value: bool = True) -> n.BlockExpr | None:
         """`{ ... }`; without `allow_value` a trailing expression becomes a statement. None after an error."""
-        start = self.start
+        start, before_brace = self.start, self.last_end
         if not self.expect("{"):
             return None
         saved = self.enter()
@@ -74,7 +84,8 @@ class StmtParser(ExprParser):
         if self.failed or not self.expect("}"):
             return None
         span = self.span_from(start)
-        if value is not None and not (allow_value and has_value(value)):
+        self.blocks[start] = before_brace, span.end
+        if value is not None and not (allow_value and (self.keep_form or has_value(value))):
             body.append(as_statement(value))
             value = None
         return n.BlockExpr(span, tuple(body), n.NoValue(span) if value is None else value)
@@ -110,7 +121,7 @@ class StmtParser(ExprParser):
             self.advance()
         elif not isinstance(expr, (n.IfExpr, n.BlockExpr)):
             self.error("expected ';'")
-        body.append(as_statement(expr))
+        body.append(n.ExprStmt(expr.span, expr) if self.keep_form else as_statement(expr))
         return None
 
     def _parse_assignment(self, body: list[n.Stmt]) -> n.Expr | None:

@@ -11,8 +11,8 @@ from ..base.source import Source, Span
 from . import nodes as n
 from .attach import RAW, BadParameter, split_attach_point
 from .lexer import LAYOUT, is_builtin
-from .parse_expr import TooDeep
 from .parse_stmt import StmtParser
+from .parse_type import TooDeep
 
 _C_WORDS = ("struct", "union", "enum")
 _C_AHEAD = re.compile(
@@ -31,15 +31,14 @@ def parse_program(source: Source, diagnostics: Diagnostics, params: Sequence[str
     `params` replace `$1`... in attach points; elsewhere they stay PositionalParam nodes. Never raises for bad text: the
     findings are in `diagnostics`, and the program holds what came before the first error.
     """
-    parser = _ProgramParser(source, diagnostics, params)
-    with suppress(TooDeep):  # reported where it was raised
-        parser.parse()
+    parser = ProgramParser(source, diagnostics, params)
+    parser.parse_all()
     return parser.program()
 
 
 def parse_expression_text(source: Source, diagnostics: Diagnostics) -> n.Expr | None:
     """One expression that is all of `source` (the value of a `#define`), or None with the reason in `diagnostics`."""
-    parser = _ProgramParser(source, diagnostics, ())
+    parser = ProgramParser(source, diagnostics, ())
     try:
         if parser.kind == "eof":
             return None
@@ -61,19 +60,16 @@ def parse_defines(defines: Mapping[str, str]) -> dict[str, n.Expr]:
     return found
 
 
-def split_c_statements(source: Source, start: int = 0) -> list[Span]:
-    """The places of the C statements at the head of a script (each `#` line, struct, union and enum)."""
-    parser = _ProgramParser(source, Diagnostics(), ())
-    if start:
-        parser.scan(start)
-    parser.parse_head()
-    return parser.c_spans
+class ProgramParser(StmtParser):
+    """Parses a whole script; what it found is in its attributes. With `keep_form` an `if` stays an expression where it was
+    written as one, for the formatter."""
 
-
-class _ProgramParser(StmtParser):
-    def __init__(self, source: Source, diagnostics: Diagnostics, params: Sequence[str]) -> None:
+    def __init__(
+        self, source: Source, diagnostics: Diagnostics, params: Sequence[str], keep_form: bool = False
+    ) -> None:
         super().__init__(source, diagnostics)
         self.params = params
+        self.keep_form = keep_form
         self.shebang = ""
         self.c_spans: list[Span] = []
         self.config: list[n.ConfigEntry] = []
@@ -101,7 +97,12 @@ class _ProgramParser(StmtParser):
             self.config_span,
         )
 
-    def parse(self) -> None:
+    def parse_all(self) -> None:
+        """Parse; nesting that is too deep is reported like any other error."""
+        with suppress(TooDeep):
+            self._parse()
+
+    def _parse(self) -> None:
         """The whole script: C part, then config and imports, then probes, macros and map declarations."""
         self.parse_head()
         while self.kind == "name" and self.text in ("config", "import") and not self.failed:

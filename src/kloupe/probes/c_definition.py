@@ -24,12 +24,18 @@ def _members(found: Struct, depth: int) -> list[str]:
     for field in found.fields:
         inner, bounds = _element(field.type)
         width = f": {field.bit_size}" if field.bit_size else ""
-        if isinstance(inner, Struct) and not inner.name:
+        if isinstance(inner, Struct) and not inner.name and not _has_typedef(field):
             lines += [f"{tabs}{inner.kind} {{", *_members(inner, depth + 1)]
             lines.append(f"{tabs}}} {field.name}{bounds}".rstrip() + ";")
         else:
             lines.append(f"{tabs}{_declare(field)}{width};")
     return lines
+
+
+def _has_typedef(field: Field) -> bool:
+    """Whether the source names the member's unnamed struct by a typedef (`file_ref_t f_ref`)."""
+    words = [word for word in field.decl.split() if word not in ("const", "volatile")]
+    return bool(words) and words[0] not in ("struct", "union")
 
 
 def _element(t: CType) -> tuple[CType, str]:

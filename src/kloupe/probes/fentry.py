@@ -46,7 +46,8 @@ def expand_function(asking: Asking, *, returns: bool) -> Sequence[ProbePoint]:
 
 def _one_function(asking: Asking, module: str, written: str, name: str, *, returns: bool) -> Sequence[ProbePoint]:
     target = asking.target
-    point = _point(asking, module, name, returns=returns) if any(target.functions(name, module)) else None
+    there = _is_there(target, module, name)
+    point = _point(asking, module, name, returns=returns) if there else None
     if point is not None:
         return (point,)
     function = target.function(name, module)
@@ -54,19 +55,31 @@ def _one_function(asking: Asking, module: str, written: str, name: str, *, retur
         hints: tuple[str, ...] = (f"{name} cannot be traced this way: {why_not(function, target)}.",)
     else:
         hints = kf.near_functions(target, name)
-    shown = module if any(target.functions(name, module)) else written
+    shown = module if there else written
     asking.report_missing(f"{shown}:{name}" if shown else name, hints=hints)
     return ()
 
 
 def _owner(asking: Asking, function: str) -> str | None:
-    """The one module that has the function ("vmlinux" when nothing is known); None after a report."""
+    """The module that has the function: the kernel itself before its modules (only then all of them are searched).
+
+    None after a report that several modules have it.
+    """
     target = asking.target
-    owners = target.function_modules(function) if isinstance(target, ListingFacts) else [kf.VMLINUX]
+    if _is_there(target, kf.VMLINUX, function) or not isinstance(target, ListingFacts):
+        return kf.VMLINUX
+    owners = target.function_modules(function)
     if len(owners) > 1:
         asking.error(f"ambiguous attach point, please specify module containing the function '{function}'")
         return None
     return owners[0] if owners else kf.VMLINUX
+
+
+def _is_there(target: Target, module: str, name: str) -> bool:
+    """Whether the function can be probed and has a type. The kernel's types say so sooner than its symbols."""
+    if target.function(name, module) is None:
+        return False
+    return any(target.functions(name, "" if module == kf.VMLINUX else module))
 
 
 def _point(asking: Asking, module: str, name: str, *, returns: bool) -> ProbePoint | None:

@@ -178,15 +178,14 @@ def _context(asking: Asking, name: str, binary: Binary, entered: str, *, returns
 
 
 def listing(pattern: str, target: Target, options: ProbeOptions) -> Sequence[str]:
-    """`BINARY:FUNCTION`; without a binary all that the process of -p has mapped."""
+    """`BINARY:FUNCTION`; without a binary all that the process of -p has mapped, or the programs on PATH."""
     binary, colon, function = pattern.rpartition(":")
     if not colon:
         binary, function = (pattern, "*") if "/" in pattern else ("*", pattern or "*")
     binary = binary.removesuffix(":cpp")
-    if binary == "*" and not options.pid:
-        return ()
     found = []
-    for path in binary_paths(target, binary, options.pid):
+    paths = binary_paths(target, binary, options.pid) if options.pid else target.resolve_library(binary)
+    for path in paths:
         try:
             symbols = target.binary(path).symbols(function)
         except (FormatError, TargetError):

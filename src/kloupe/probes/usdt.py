@@ -106,15 +106,14 @@ def _place(argument: UsdtArgument, address: int, arch: ArchTable) -> Place | Non
 
 
 def listing(pattern: str, target: Target, options: ProbeOptions) -> Sequence[str]:
-    """`BINARY:PROVIDER:NAME`; without a binary all that the process of -p has mapped."""
+    """`BINARY:PROVIDER:NAME`; without a binary all that the process of -p has mapped, or the programs on PATH."""
     binary, colon, rest = pattern.partition(":")
     if not colon:
         binary, rest = (pattern, "*") if "/" in pattern else ("*", pattern or "*")
-    if binary == "*" and not options.pid:
-        return ()
     keep = matcher(f"*:{rest}")
     found = set()
-    for path in binary_paths(target, binary, options.pid):
+    paths = binary_paths(target, binary, options.pid) if options.pid else target.resolve_library(binary)
+    for path in paths:
         try:
             found |= {f"{path}:{probe.provider}:{probe.name}" for probe in target.binary(path).usdt()}
         except (FormatError, TargetError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from typing import Any
 
 from ...bpf import isa
 from ...bpf.helpers import HELPER_NAMES
@@ -14,6 +15,7 @@ from .flow import MASK64, Flow
 from .helpers import KFUNCS, ROWS
 from .maps import Map
 from .memory import WINDOW_BITS
+from .ringbuf import RingBuffer
 
 Known = list[int | None]  # what registers hold, where that is known at translation
 
@@ -166,10 +168,14 @@ class Emitter:
             return [f"core.unsupported({f'helper {name}'!r})"]
         if row.inline:
             return [f"r0 = {row.inline}"]
-        if name in _MAP_CALLS:
-            found = program.core.maps.get(known[1]) if known[1] is not None else None
-            if found is not None:
-                return [_MAP_CALLS[name](program, found, known)]
+        if name in _MAP_CALLS and known[1] is not None:
+            found = program.core.maps.get(known[1])
+            kind, emit = _MAP_CALLS[name]
+            if isinstance(found, kind):
+                return [emit(program, found, known)]
+        if name == "ringbuf_submit" and len(program.core.rings) == 1:
+            program.names["submit"] = program.core.rings[0].submit
+            return ["r0 = submit(r1)"]
         program.names[f"h_{name}"] = row.function
         return [f"r0 = h_{name}(core{', ' + registers if registers else ''}) & {templates.M64}"]
 
@@ -188,10 +194,17 @@ def _update_call(program: Binding, found: Map, known: Known) -> str:
     return f"r0 = {name}({key}, {value}, r4) & {templates.M64}"
 
 
+def _reserve_call(program: Binding, found: RingBuffer, known: Known) -> str:
+    name = f"reserve{found.handle >> WINDOW_BITS & 0xFFFFFF}"
+    program.names[name] = found.reserve
+    return f"r0 = {name}(r2, r3)"
+
+
 # Calls on a map that is known here need not look it up.
-_MAP_CALLS: dict[str, Callable[[Binding, Map, Known], str]] = {
-    "map_lookup_elem": _lookup_call,
-    "map_update_elem": _update_call,
+_MAP_CALLS: dict[str, tuple[type[Map], Callable[[Binding, Any, Known], str]]] = {
+    "map_lookup_elem": (Map, _lookup_call),
+    "map_update_elem": (Map, _update_call),
+    "ringbuf_reserve": (RingBuffer, _reserve_call),
 }
 
 _OPPOSITE = {"add": "sub", "sub": "add"}

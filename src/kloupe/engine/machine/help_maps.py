@@ -12,7 +12,7 @@ from ...base.errors import MachineFault
 from .core import Core
 from .maps import Map, StackTraceMap
 from .memory import WINDOW_BITS
-from .ringbuf import RingBuffer
+from .ringbuf import RingBuffer, not_reserved
 
 MAX_LOOPS = 1 << 23  # BPF_MAX_LOOPS
 
@@ -97,7 +97,7 @@ def _finish(core: Core, record: int, keep: bool) -> int:
     for ring in core.rings:
         if ring.finish(record, keep):
             return 0
-    raise MachineFault(f"{record:#x} is not a reserved ring-buffer record")
+    raise not_reserved(record)
 
 
 def ringbuf_submit(core: Core, record: int, flags: int) -> int:

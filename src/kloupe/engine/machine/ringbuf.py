@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from errno import EAGAIN, EINVAL
 
-from ...base.layout import align_up
+from ...base.errors import MachineFault
 from ...image import MapSpec
 from .maps import CurrentCpu, Map
-from .memory import OFFSET_MASK, WINDOW_BITS, AddressSpace
+from .memory import WINDOW_BITS, AddressSpace
 
 HEADER_BYTES = 8
 MAX_RECORD_BYTES = 0xFFFFFFFF // 4
@@ -19,17 +19,23 @@ AVAIL_DATA, RING_SIZE, CONS_POS, PROD_POS = range(4)
 _POOLED = 64
 
 
+def not_reserved(address: int) -> MachineFault:
+    """The fault of finishing what is not reserved."""
+    return MachineFault(f"{address:#x} is not a reserved ring-buffer record")
+
+
 class _Reservation:
-    """A record that is being written: its address, its bytes, and what became of it (None: nothing yet)."""
+    """A record that is being written, and what became of it. Used again for records of the same size."""
 
-    __slots__ = ("address", "data", "done", "keep", "size")
+    __slots__ = ("address", "data", "done", "keep", "length", "pool", "window")
 
-    def __init__(self, address: int, data: bytearray, size: int) -> None:
+    def __init__(self, address: int, data: bytearray, length: int, pool: list[_Reservation]) -> None:
         self.address = address
+        self.window = address >> WINDOW_BITS
         self.data = data
-        self.size = size
-        self.done = False
-        self.keep = False
+        self.length = length  # with header and padding
+        self.pool = pool
+        self.done = self.keep = False
 
 
 class RingBuffer(Map):
@@ -42,58 +48,59 @@ class RingBuffer(Map):
         self.open: dict[int, _Reservation] = {}  # reserved, or behind one that is; in order
         self._used = 0  # bytes from the oldest unread record to the newest
         self._produced = 0
-        self._pool: dict[int, list[tuple[int, bytearray]]] = {}
+        self._pools: dict[int, list[_Reservation]] = {}  # by size
 
     def reserve(self, size: int, flags: int) -> int:
         """The address of `size` fresh bytes (their content is undefined); 0 when there is no room."""
-        length = align_up(size + HEADER_BYTES, 8)
+        length = size + (HEADER_BYTES + 7) & ~7
         if flags or size > MAX_RECORD_BYTES or self._used + length > self.capacity_bytes:
             return 0
         self._used += length
         self._produced += length
-        pool = self._pool.get(size)
+        pool = self._pools.get(size)
         if pool:
-            address, data = pool.pop()
+            record = pool.pop()
+            self.space.readable[record.window] = self.space.writable[record.window] = record.data
         else:
             data = bytearray(size)
-            address = self.space.add(f"a record of {self.spec.name}", data)
-        self.space.readable[address >> WINDOW_BITS] = self.space.writable[address >> WINDOW_BITS] = data
-        self.open[address] = _Reservation(address, data, size)
-        return address
+            pool = self._pools.setdefault(size, [])
+            record = _Reservation(self.space.add(f"a record of {self.spec.name}", data), data, length, pool)
+        self.open[record.address] = record
+        return record.address
+
+    def submit(self, address: int) -> int:
+        """Finish and keep a reservation; 0. Raises MachineFault when `address` is none."""
+        if not self.finish(address, True):
+            raise not_reserved(address)
+        return 0
 
     def finish(self, address: int, keep: bool) -> bool:
         """Submit (keep) or discard a reservation; False when `address` is none."""
-        reservation = self.open.get(address)
-        if reservation is None or reservation.done:
+        record = self.open.get(address)
+        if record is None or record.done:
             return False
-        window = address >> WINDOW_BITS
-        del self.space.readable[window], self.space.writable[window]
+        del self.space.readable[record.window], self.space.writable[record.window]
         if len(self.open) == 1:
             del self.open[address]
-            self._retire(reservation, keep)
+            self._retire(record, keep)
             return True
-        reservation.done, reservation.keep = True, keep
+        record.done, record.keep = True, keep
         while self.open:
             first = next(iter(self.open.values()))
             if not first.done:
                 break
             del self.open[first.address]
+            first.done = False
             self._retire(first, first.keep)
         return True
 
-    def _retire(self, reservation: _Reservation, keep: bool) -> None:
+    def _retire(self, record: _Reservation, keep: bool) -> None:
         if keep:
-            self.records.append(bytes(reservation.data))
+            self.records.append(bytes(record.data))
         elif not self.records and not self.open:
             self._used = 0
-        pool = self._pool.setdefault(reservation.size, [])
-        if len(pool) < _POOLED:
-            pool.append((reservation.address, reservation.data))
-
-    @property
-    def unfinished(self) -> bool:
-        """True while a reservation is neither submitted nor discarded."""
-        return bool(self.open)
+        if len(record.pool) < _POOLED:
+            record.pool.append(record)
 
     def output(self, record: bytes, flags: int) -> int:
         """Append a copy; -EAGAIN when there is no room, -EINVAL for unknown flags (only the two wake-up ones exist)."""
@@ -119,9 +126,5 @@ class RingBuffer(Map):
     def drain(self) -> list[bytes]:
         """All finished records, oldest first; they take up no room any more."""
         records, self.records = self.records, []
-        self._used = sum(align_up(open_one.size + HEADER_BYTES, 8) for open_one in self.open.values())
+        self._used = sum(record.length for record in self.open.values())
         return records
-
-    def locate(self, address: int) -> bool:
-        """True when `address` is the start of an unfinished reservation."""
-        return address in self.open and not address & OFFSET_MASK

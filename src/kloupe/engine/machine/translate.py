@@ -25,6 +25,7 @@ from .maps import Map
 
 _SHORT_EXIT_SLOTS = 12  # a block of at most so many that ends the function is copied to where it is jumped to
 _MAX_DEPTH = 70  # Python allows 100 levels of indentation
+_MAX_ROUNDS = 5  # of nesting; then every block with several sources is dispatched to
 _MAX_ARGUMENTS = 5
 _INVERSE = "not ({})"
 _UNWRITTEN = "not written on every path"
@@ -81,19 +82,23 @@ class _Function:
         self.code = program.code
         self.emitter = Emitter(program, flow)
         self.out: list[tuple[str, int]] = []
-        self.labels: list[int] = []
+        self.labels: dict[int, int] = {}  # start of a block -> its number in the dispatcher
         self.wanted: set[int] = set()
+        self._texts: dict[int, list[tuple[str, int]]] = {}  # lines of a block, not indented
 
     def emit(self) -> None:
         """The function's text in `out`: lines with the instruction each is of."""
         entry, flow = self.flow.entry, self.flow
-        self.labels = sorted({entry, *flow.loops})
-        while True:
+        wanted = {entry, *flow.loops}
+        rounds = 0
+        while wanted:  # again with more labels, until nothing jumps to a block that is not one
+            rounds += 1
+            if rounds == _MAX_ROUNDS:
+                wanted.update(block.start for block in flow.blocks.values() if len(block.sources) > 1)
+            self.labels = {start: number for number, start in enumerate(sorted({*self.labels, *wanted}))}
             self.out, self.wanted = [], set()
             self._function(entry)
-            if self.wanted <= set(self.labels):
-                break
-            self.labels = sorted({*self.labels, *self.wanted})
+            wanted = self.wanted
 
     def _line(self, depth: int, text: str, index: int) -> None:
         self.out.append((" " * depth + text, index))
@@ -109,26 +114,26 @@ class _Function:
             return
         self._line(1, "b = 0", entry)
         self._line(1, "while True:", entry)
-        self._dispatch(0, len(self.labels), 2)
+        self._dispatch(list(self.labels), 0, len(self.labels), 2)
 
     def _charge(self, depth: int, slots: int, index: int) -> None:
         self._line(depth, f"B[0] -= {slots}", index)
         self._line(depth, "if B[0] < 0: core.over_limit()", index)
 
-    def _dispatch(self, low: int, high: int, depth: int) -> None:
+    def _dispatch(self, labels: list[int], low: int, high: int, depth: int) -> None:
         """Choose among labels low to high (exclusive) by the number in b, by halves."""
         if high - low == 1:
-            label = self.labels[low]
+            label = labels[low]
             if label in self.flow.loops:
                 self._charge(depth, self.flow.loops[label], label)
             self._region(label, None, depth)
             return
         middle = (low + high) // 2
-        index = self.labels[middle]
+        index = labels[middle]
         self._line(depth, f"if b < {middle}:", index)
-        self._dispatch(low, middle, depth + 1)
+        self._dispatch(labels, low, middle, depth + 1)
         self._line(depth, "else:", index)
-        self._dispatch(middle, high, depth + 1)
+        self._dispatch(labels, middle, high, depth + 1)
 
     def _is_short_exit(self, start: int) -> bool:
         block = self.flow.blocks[start]
@@ -168,8 +173,7 @@ class _Function:
             start = target
 
     def _jump(self, target: int, index: int, depth: int) -> None:
-        number = self.labels.index(target) if target in self.labels else 0
-        self._line(depth, f"b = {number}; continue", index)
+        self._line(depth, f"b = {self.labels.get(target, 0)}; continue", index)
 
     def _arm(self, target: int, follow: int | None, depth: int, index: int) -> tuple[list[tuple[str, int]], bool]:
         """The lines of one side of a branch, and whether it runs on into `follow`."""
@@ -229,20 +233,25 @@ class _Function:
         return templates.JUMP[name].format(a=left, b=right, sign=templates.S64 if wide else templates.S32)
 
     def _block(self, block: Block, depth: int) -> None:
+        lines = self._texts.get(block.start)
+        if lines is None:
+            lines = self._texts[block.start] = self._block_lines(block)
+        indent = " " * depth
+        self.out += [(indent + text, index) for text, index in lines]
+
+    def _block_lines(self, block: Block) -> list[tuple[str, int]]:
         known = list(block.constants or [None] * 11)
         steps = self.flow.steps(block)
         live = self._live_after_calls(block, steps)
-        emitted = len(self.out)
+        lines = []
         for index in steps:
-            for text in self.emitter.lines(index, known):
-                self._line(depth, text, index)
+            lines += [(text, index) for text in self.emitter.lines(index, known)]
             self.flow.step(index, known)
             spoiled = live.get(index, 0)
             if spoiled:  # read later although a call spoils them: unbind, so that the read is seen
                 names = [f"r{n}" for n in range(1, 6) if spoiled >> n & 1]
-                self._line(depth, f"{' = '.join(names)} = 0; del {', '.join(names)}", index)
-        if len(self.out) == emitted:
-            self._line(depth, "pass", block.start)
+                lines.append((f"{' = '.join(names)} = 0; del {', '.join(names)}", index))
+        return lines
 
     def _live_after_calls(self, block: Block, steps: list[int]) -> dict[int, int]:
         result = {}

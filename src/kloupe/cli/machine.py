@@ -1,0 +1,59 @@
+"""This machine as a Target, made once per command, with probers for what its type information cannot tell."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from ..kernel.features import Prober
+from ..kernel.live import LiveTarget
+
+
+def _tracefs() -> str:
+    from ..host.tracefs import ensure_tracefs
+
+    return ensure_tracefs()
+
+
+def _kprobe_multi() -> bool | None:
+    from ..host.bpf_link import has_kprobe_multi
+
+    return has_kprobe_multi()
+
+
+def _kprobe_session() -> bool | None:
+    from ..host.bpf_link import has_kprobe_multi
+
+    return has_kprobe_multi("kprobe_session")
+
+
+def _uprobe_multi() -> bool | None:
+    from ..host.bpf_link import has_uprobe_multi
+
+    return has_uprobe_multi()
+
+
+def _atomic_fetch() -> bool | None:
+    """Whether the kernel loads `lock xchg` on the stack (Linux 5.12)."""
+    from ..bpf.insn import encode_instructions
+    from ..bpf.program_types import PROGRAM_TYPES
+    from ..host.bpf import can_load
+
+    # r0 = 0; *(u64 *)(r10 - 8) = r0; r0 = xchg_64(r10 - 8, r0); r0 = 0; exit
+    code = encode_instructions(
+        [(0xB7, 0, 0, 0, 0), (0x7B, 10, 0, -8, 0), (0xDB, 10, 0, -8, 0xE1), (0xB7, 0, 0, 0, 0), (0x95, 0, 0, 0, 0)]
+    )
+    return can_load(PROGRAM_TYPES["raw_tracepoint"], code)
+
+
+PROBERS: dict[str, Prober] = {
+    "kprobe_multi": _kprobe_multi,
+    "kprobe_session": _kprobe_session,
+    "uprobe_multi": _uprobe_multi,
+    "atomic_fetch": _atomic_fetch,
+}
+
+
+@cache
+def live_target() -> LiveTarget:
+    """The Target of this machine. Raises NotSupported on an unknown architecture."""
+    return LiveTarget(PROBERS, locate_tracefs=_tracefs)
