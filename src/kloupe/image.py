@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from .base.ctype import CType
 from .base.layout import EventLayout
+from .base.record import field, record
 
 Scalar = int | str | bool
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class SourcePlace:
     """A place in the script, with its line of text, so that it can be shown without the script. Columns in bytes from 1."""
 
@@ -22,7 +22,7 @@ class SourcePlace:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Relocation:
     """What to put into the 64-bit immediate of the instruction at `index` (in instructions) at load time.
 
@@ -37,7 +37,7 @@ class Relocation:
     addend: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class FunctionInfo:
     """A function of a program: its name, first instruction, and for BTF whether it is static with how many arguments."""
 
@@ -46,7 +46,7 @@ class FunctionInfo:
     arguments: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class AttachSpec:
     """One place to attach to. `name` is the full form that `probe` prints; `kind` and `params` are rows of probes/.
 
@@ -74,7 +74,7 @@ class AttachSpec:
     cookie: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class ProgramSpec:
     """One program. `code` is eBPF, 8 bytes an instruction, host byte order.
 
@@ -97,7 +97,7 @@ class ProgramSpec:
     probe_count: int = 0  # probes that it serves, when that is not the number of attach points
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class MapSpec:
     """One map. Script maps keep their name with `@`; kloupe's own begin with a dot (".events", ".scratch", ".data").
 
@@ -125,7 +125,7 @@ class MapSpec:
         return self.name.startswith("@")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class EventSpec:
     """What user space does with a record whose first u32 is `id`.
 
@@ -153,7 +153,7 @@ class EventSpec:
     params: Mapping[str, Scalar] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Image:
     """A compiled script: programs in the order in which they attach, maps, events (id = index), strings, config."""
 

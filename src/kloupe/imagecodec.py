@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from .base import ctype
 from .base.ctype import CType, Field, Space, Struct
 from .base.errors import FormatError
+from .base.record import record
 
 _INTEGER_BYTES = 10  # 70 bits: more than any field has
 _DEEPEST, _DEEPEST_STRUCT = 16, 64  # nesting of types, of structs in structs
@@ -99,7 +99,7 @@ class Reader:
         return self.data[self.at - count : self.at]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Codec:
     """How one kind of value is written and read."""
 

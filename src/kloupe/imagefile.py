@@ -51,6 +51,7 @@ _PROGRAM = made_of(
     places=sequence(_PLACE),
     attach=sequence(_ATTACH),
     sleepable=BOOL,
+    probe_count=INT,
 )
 _MAP = made_of(
     MapSpec,

@@ -169,7 +169,9 @@ class RandomProgram:
         b, r = self.builder, self.random
         then, otherwise, done = b.block(), b.block(), b.block()
         two_sided = r.random() < 0.6
-        b.branch(r.choice(COMPARE), self.value(), self.value(), then, otherwise if two_sided else done, r.choice((64, 32)))
+        b.branch(
+            r.choice(COMPARE), self.value(), self.value(), then, otherwise if two_sided else done, r.choice((64, 32))
+        )
         for block in (then, otherwise)[: 1 + two_sided]:
             b.start(block)
             self.nested(r.randint(0, 5))

@@ -111,7 +111,6 @@ class World:
         self.calls.append((name, *(arg & M64 for arg in args)))
         return signed(zlib.crc32(repr((name, [arg & M64 for arg in args])).encode()) * 0x9E3779B97F4A7C15)
 
-
     def bytes_at(self, address: int, size: int) -> bytes:
         return self.memory.read(address, size, strict=self.strict).to_bytes(size, "little")
 
@@ -373,4 +372,11 @@ class BpfMachine:
 
 
 ARGUMENTS = {"ktime_get_ns": 0, "get_prandom_u32": 0, "send_signal": 1, "map_update_elem": 4, "strncmp": 3}
-ARGUMENTS |= {"map_lookup_elem": 2, "probe_read_kernel": 3, "loop": 4, "probe_read": 3, "trace_vprintk": 4, "perf_event_output": 5}
+ARGUMENTS |= {
+    "map_lookup_elem": 2,
+    "probe_read_kernel": 3,
+    "loop": 4,
+    "probe_read": 3,
+    "trace_vprintk": 4,
+    "perf_event_output": 5,
+}

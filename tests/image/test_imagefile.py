@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 import struct
 import zlib
@@ -13,6 +12,7 @@ from kloupe import imagefile
 from kloupe.base import ctype as c
 from kloupe.base.errors import FormatError
 from kloupe.base.layout import event_layout
+from kloupe.base.record import replace
 from kloupe.image import (
     AttachSpec,
     EventSpec,
@@ -58,18 +58,24 @@ def full_image() -> Image:
     program = ProgramSpec(
         "begin_1", "kprobe", "kprobe_multi", code, (Relocation(3, "map_value", ".data", -8),), (FunctionInfo("f", 4, 2),),
         ((0, 0), (5, 0)), (PLACE,), (AttachSpec("kprobe", "kprobe:f", {"function": "f", "retval": False, "address": 2**64 - 1}, 7),),
-        True,
+        True, 3,
     )  # fmt: skip
     maps = [
         MapSpec(f"@m{i}", "hash", 8, 8, 4096, 1, t, value)
         for i, (t, value) in enumerate(
-            [(None, c.Aggregate("avg", True)), (c.INT64, c.Histogram("lhist", 0, -5, 10, 2)), *[(t, c.INT64) for t in TYPES]]
+            [
+                (None, c.Aggregate("avg", True)),
+                (c.INT64, c.Histogram("lhist", 0, -5, 10, 2)),
+                *[(t, c.INT64) for t in TYPES],
+            ]
         )
     ]
     maps.append(MapSpec(".data", "array", 4, 64, 1, initial=b"\0\xff", read_only=True))
     event = EventSpec(0, "printf", event_layout(TYPES), PLACE, {"format": "%d", "top": 0, "x": True})
     config = {"max_strlen": 64, "stack_mode": "perf", "print_maps_on_exit": False}
-    return Image("a.bt", "x86_64", (program,), tuple(maps), (event,), ("", "é", "\udc80"), config, ("w",), ("kprobe:x",))
+    return Image(
+        "a.bt", "x86_64", (program,), tuple(maps), (event,), ("", "é", "\udc80"), config, ("w",), ("kprobe:x",)
+    )
 
 
 def test_round_trip():
@@ -87,7 +93,7 @@ def test_same_image_same_bytes():
     image = full_image()
     data = to_bytes(image)
     assert to_bytes(from_bytes(data)) == data
-    shuffled = dataclasses.replace(image, config=dict(reversed(image.config.items())))
+    shuffled = replace(image, config=dict(reversed(image.config.items())))
     assert to_bytes(shuffled) == data
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import replace
+from kloupe.base.record import replace
 
 import pytest
 from kernel_programs import HITS, LOST, PLACE, RING, cookies, image, program, recording, returning
@@ -263,7 +263,7 @@ def call(library, *names):
 
 
 @pytest.mark.parametrize("retval", [False, True])
-@pytest.mark.parametrize("pid", [-1, ME])
+@pytest.mark.parametrize("pid", [-1, ME], ids=["everyone", "own"])
 def test_uprobe(library, retval, pid):
     spec = user_spec(library, "f7", 5, retval=retval, pid=pid)
     with KernelEngine() as engine:

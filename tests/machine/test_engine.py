@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import time
 
@@ -12,6 +13,7 @@ from kloupe.base.errors import InternalError, NotSupported
 from kloupe.engine.machine.clock import RealClock, VirtualClock
 from kloupe.engine.machine.engine import MachineEngine
 from kloupe.engine.machine.faults import ProgramFault
+from kloupe.engine.machine.task import Task
 from kloupe.engine.protocol import Engine
 from kloupe.image import AttachSpec, MapSpec, ProgramSpec
 
@@ -155,3 +157,17 @@ def test_the_machine_goes_on_after_a_fault() -> None:
             machine.fire("bad")
     machine.fire("main")
     assert numbers(machine.poll(0)) == [0]
+
+
+def test_the_parent_is_found_through_made_up_task_structs() -> None:
+    """curtask->real_parent->tgid with probe reads, as `ppid` does."""
+    build = Build().add(call("get_current_task"), mov(R3, R0), alu("add", R3, 100), mov(R1, R10), alu("add", R1, -8))
+    build.add(mov(R2, 8), call("probe_read_kernel"), load(R3, R10, -8, 8), alu("add", R3, 60), mov(R1, R10))
+    build.add(alu("add", R1, -8), mov(R2, 4), call("probe_read_kernel"), load(R0, R10, -8, 4), EXIT)
+    machine = MachineEngine(task_fields={"real_parent": 100, "tgid": 60})
+    machine.load(image(build.program()))
+    assert machine.fire("main", task=Task(pid=5, tid=6, ppid=77)) == 77
+    assert machine.fire("main") == os.getppid()
+    without = MachineEngine()
+    without.load(image(build.program()))
+    assert without.fire("main") == 0

@@ -394,7 +394,7 @@ def test_this_task_is_this_process() -> None:
     with open("/proc/self/comm", "rb") as file:
         assert task.comm == file.read().rstrip(b"\n")
     assert task.pid_tgid == task.pid << 32 | task.tid
-    assert task.address >> 63 == 1
+    assert task.pointer >> 63 == 1
 
 
 def test_trace_printk_is_kept() -> None:

@@ -35,6 +35,7 @@ from kloupe.bpf import isa
 from kloupe.bpf.insn import Instruction
 from kloupe.engine.machine.core import LimitFault
 from kloupe.engine.machine.faults import ProgramFault
+from kloupe.image import MapSpec
 
 M64, M32 = (1 << 64) - 1, (1 << 32) - 1
 MIN64, MIN32 = 1 << 63, 1 << 31
@@ -181,8 +182,16 @@ def test_loads_and_stores_of_the_stack(size: int, known: bool) -> None:
     assert run(*code, load(R0, R2, -16, 8), EXIT) == unsigned
     if size < 8:
         assert run(*code, load(R0, R2, -16, size, signed=True), EXIT) == unsigned | M64 & ~((1 << 8 * size) - 1)
-    # Not aligned, and an immediate.
-    assert run(*start, store(R2, -13, size, -2), load(R0, R2, -13, size), EXIT) == -2 & (1 << 8 * size) - 1
+    assert run(*start, store(R2, -16, size, -2), load(R0, R2, -16, size), EXIT) == -2 & (1 << 8 * size) - 1
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 8])
+def test_map_values_need_no_alignment(size: int) -> None:
+    build = (
+        Build().value(R2, "m").add(const(R1, 0xF1E2D3C4B5A69788), store(R2, 5, size, R1), load(R0, R2, 5, size), EXIT)
+    )
+    machine = engine(build, [MapSpec("m", "array", 4, 16, 1)])
+    assert machine.fire("main") == 0xF1E2D3C4B5A69788 & (1 << 8 * size) - 1
 
 
 ATOMICS = [("add", 0xFFFF_FFF0, 0x20), ("or", 0xF0, 0x0F), ("and", 0xFF, 0x3C), ("xor", 0xFF, 0x0F), ("xchg", 1, 2)]
@@ -317,7 +326,8 @@ FAULTS = [
     ("null store", [mov(R1, 0), store(R1, 0, 8, 1), mov(R0, 0), EXIT], "write of 8 bytes at 0x0: null pointer"),
     ("above the stack", [load(R0, R10, 0, 8), EXIT], "offset 512 is outside of the stack of main (512 bytes)"),
     ("below the stack", [store(R10, -520, 8, 1), mov(R0, 0), EXIT], "offset -8 is outside of the stack of main"),
-    ("across the end", [mov(R0, 0), store(R10, -4, 8, R0), EXIT], "outside of the stack"),
+    ("misaligned", [mov(R2, R10), load(R0, R2, -9, 4), EXIT], "not aligned"),
+    ("misaligned in the context", [load(R0, R1, 2, 4), EXIT], "not aligned"),
     ("foreign memory", [const(R1, 0xFFFF888000000000), load(R0, R1, 0, 1), EXIT], "needs probe_read"),
     ("context", [load(R0, R1, 16, 8), EXIT], "outside of the context (16 bytes)"),
     ("context store", [store(R1, 0, 8, 1), mov(R0, 0), EXIT], "the context is read-only"),

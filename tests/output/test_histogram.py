@@ -25,7 +25,7 @@ def test_hist_from_first_to_last_bucket():
 
 
 def test_hist_suffixes():
-    assert labels(Histogram("hist"), [12, 21, 22]) [:1] == ["[1K, 2K)"]
+    assert labels(Histogram("hist"), [12, 21, 22])[:1] == ["[1K, 2K)"]
     assert labels(Histogram("hist"), [22]) == ["[1M, 2M)"]
     assert labels(Histogram("hist"), [64]) == ["[4E, 8E)"]
 
@@ -44,7 +44,7 @@ def test_lhist():
     assert labels(Histogram("lhist", minimum=0, maximum=10, step=3), [4]) == ["[9, ...)"]
     assert labels(Histogram("lhist", minimum=0, maximum=9, step=1), [3]) == ["[2]"]
     kilo = Histogram("lhist", minimum=0, maximum=1 << 21, step=1024)
-    assert labels(kilo, [1, 2, 1024, 1025]) [0] == "[0, 1K)"
+    assert labels(kilo, [1, 2, 1024, 1025])[0] == "[0, 1K)"
     assert labels(kilo, [1024]) == ["[1023K, 1M)"]
 
 

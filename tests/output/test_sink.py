@@ -6,13 +6,15 @@ import os
 
 import pytest
 
-from kloupe.output.report import excerpt, message_line
 from kloupe.output.model import Place
+from kloupe.output.report import excerpt, message_line
 from kloupe.output.sink import OutputError, Sink
 from kloupe.output.tables import errno_text, gfp_text, signal_text
 
 
-@pytest.mark.parametrize(("mode", "after_write", "after_tick"), [("line", b"", b"x"), ("none", b"x", b"x"), ("full", b"", b"")])
+@pytest.mark.parametrize(
+    ("mode", "after_write", "after_tick"), [("line", b"", b"x"), ("none", b"x", b"x"), ("full", b"", b"")]
+)
 def test_buffering(tmp_path, mode, after_write, after_tick):
     path = tmp_path / "out"
     fd = os.open(path, os.O_WRONLY | os.O_CREAT)

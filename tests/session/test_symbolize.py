@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import time
+from pathlib import Path
 
 from fake_engine import FakeEngine, event, hash_map, image
 
@@ -33,7 +34,9 @@ def live(*addresses, mode="bpftrace", user=False, limit=4):
     engine = FakeEngine()
     name = f".{'u' if user else 'k'}stack_{limit}"
     engine.load(image(maps=[MapSpec(name, "stack_trace", 4, 8 * limit, 16)]))
-    engine.maps[name].cells[struct.pack("<I", 5)] = struct.pack(f"<{limit}Q", *addresses, *[0] * (limit - len(addresses)))
+    engine.maps[name].cells[struct.pack("<I", 5)] = struct.pack(
+        f"<{limit}Q", *addresses, *[0] * (limit - len(addresses))
+    )
     return LiveNames(("/bin/x",), engine, Symbols(), {"read": 0}), c.Stack(user, mode, limit)
 
 
@@ -65,7 +68,9 @@ def test_symbols_users_times_and_syscalls():
     assert abs(int(names.timestamp(now, "%s", 0)) - time.time()) < 2
     assert abs(int(names.timestamp(time.time_ns(), "%s", 1)) - time.time()) < 40  # tai without leap seconds, if set
     micros, millis, nanos = names.timestamp(now, "%f %l %k", 0).split()
-    assert (len(micros), len(millis), len(nanos)) == (6, 3, 9) and nanos.startswith(micros) and micros.startswith(millis)
+    assert (
+        (len(micros), len(millis), len(nanos)) == (6, 3, 9) and nanos.startswith(micros) and micros.startswith(millis)
+    )
     assert wall_text("%Y", 86400 * 365) == "1971" and wall_text("%Y", 1 << 70) == "(?)"
 
 
@@ -103,9 +108,10 @@ def test_own_process_symbols_after_its_end():
     pid = os.posix_spawnp("sleep", ["sleep", "10"], os.environ)
     try:
         deadline = time.monotonic() + 5
-        while b"libc" not in open(f"/proc/{pid}/maps", "rb").read() and time.monotonic() < deadline:
+        maps = Path(f"/proc/{pid}/maps")
+        while "libc" not in maps.read_text() and time.monotonic() < deadline:
             time.sleep(0.01)
-        line = next(x for x in open(f"/proc/{pid}/maps") if "libc" in x and "r-xp" in x)
+        line = next(x for x in maps.read_text().splitlines() if "libc" in x and "r-xp" in x)
         symbols.remember(pid)
     finally:
         os.kill(pid, 9)

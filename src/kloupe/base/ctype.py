@@ -7,8 +7,9 @@ Sizes and offsets are bytes unless the name says bits. Types compare by value, s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import Enum as PyEnum
+
+from .record import record
 
 
 class Space(PyEnum):
@@ -37,7 +38,7 @@ class CType:
         return False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Void(CType):
     """C's void, and the result of a call that gives nothing."""
 
@@ -47,7 +48,7 @@ class Void(CType):
         return "void"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class NoneType(CType):
     """The type of a value not known yet."""
 
@@ -57,7 +58,7 @@ class NoneType(CType):
         return "none"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Int(CType):
     """An integer of 1, 2, 4 or 8 bytes (16 only as an opaque field)."""
 
@@ -76,7 +77,7 @@ class Int(CType):
         return f"{'' if self.signed else 'u'}int{self.size * 8}"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Bool(CType):
     """C's _Bool and the language's bool."""
 
@@ -90,7 +91,7 @@ class Bool(CType):
         return "bool"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Float(CType):
     """A floating-point field: opaque, since BPF has no floating point."""
 
@@ -104,7 +105,7 @@ class Float(CType):
         return f"float{self.size * 8}"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Pointer(CType):
     """A pointer to `target` in `space`."""
 
@@ -124,7 +125,7 @@ class Pointer(CType):
         return f"{self.target} *"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Array(CType):
     """`count` elements of type `element`; count 0 is a flexible array."""
 
@@ -143,7 +144,7 @@ class Array(CType):
         return f"{self.element}[{self.count}]"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Function(CType):
     """A function's signature (the target of a function pointer, or a traced function). Parameters are (name, type)."""
 
@@ -156,7 +157,7 @@ class Function(CType):
         return f"{self.result} ({', '.join(str(t) for _, t in self.parameters)})"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Field:
     """A member of a struct, union or argument list.
 
@@ -251,7 +252,7 @@ class Struct(CType):
     __repr__ = __str__
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Enum(CType):
     """An enumeration; `values` are (name, value)."""
 
@@ -279,7 +280,7 @@ class Enum(CType):
 # -- the language's own values ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class String(CType):
     """A NUL-terminated string in `size` bytes (terminator included)."""
 
@@ -289,7 +290,7 @@ class String(CType):
         return f"string[{self.size}]"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Buffer(CType):
     """`buf()`: a u32 length and then up to `capacity` bytes."""
 
@@ -318,7 +319,7 @@ def _place_members(types: tuple[CType, ...]) -> tuple[tuple[int, ...], int, int]
     return tuple(offsets), -(-at // align) * align, align
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Tuple(CType):
     """An immutable sequence laid out like a C struct."""
 
@@ -341,7 +342,7 @@ class Tuple(CType):
         return f"({','.join(str(e) for e in self.elements)})"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Record(CType):
     """A tuple with named elements, laid out like a C struct."""
 
@@ -369,7 +370,7 @@ class Record(CType):
         return "record { " + ", ".join(f".{n} = {t}" for n, t in self.members) + " }"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Opaque(CType):
     """A value that user space turns into text when it prints it; what its bytes mean goes by `kind` (see `OPAQUE`)."""
 
@@ -400,7 +401,7 @@ STRERROR = Opaque("strerror_t", 8)  # u64 errno
 KERNEL_VALUE_OPAQUES = (INET, MAC, KSYM, USYM, USERNAME, TIMESTAMP, CGROUP_PATH, STRERROR)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Stack(CType):
     """A kernel or user stack: its value is the 24 bytes {i64 stack id, u64 pid (tgid), u64 index of the probe's binary or ~0}.
 
@@ -421,7 +422,7 @@ class Stack(CType):
         return f"{'u' if self.user else 'k'}stack_{self.mode}_{self.limit}"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Aggregate(CType):
     """A map value that is updated per CPU and merged when read. `kind`: count sum avg min max stats.
 
@@ -444,7 +445,7 @@ class Aggregate(CType):
         return f"{'u' if not self.signed and self.kind != 'count' else ''}{self.kind}_t"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Histogram(CType):
     """hist() (power-of-two buckets, `bits` 0 to 5) or lhist() (`minimum`, `maximum`, `step`): one u64 count per bucket and CPU.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
 
 from .errors import ScriptError
+from .record import record
 from .source import Span
 
 
@@ -18,7 +18,7 @@ class Severity(Enum):
     WARNING = "WARNING"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Note:
     """A further place that belongs to a diagnostic ("This is the initial declaration.")."""
 
@@ -26,7 +26,7 @@ class Note:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Diagnostic:
     """One finding: its severity, place, message, further places and hints."""
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from .record import record
 
 _FLAGS = "-+ #0"
 _LENGTHS = "hlLjzt"
 _CONVERSIONS = ("gr", "rh", "rx", "r", *"diouxXeEfFgGaAcspn%")  # longest first
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Conversion:
     """One conversion: `%-08.3llx` has flags "-0", width 8, precision 3, length "ll" and kind "x".
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from .ctype import CType
+from .record import record
 
 
 def align_up(value: int, step: int) -> int:
@@ -12,7 +11,7 @@ def align_up(value: int, step: int) -> int:
     return -(-value // step) * step
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class EventField:
     """One value inside an event: its byte offset from the start of the record and its type."""
 
@@ -21,7 +20,7 @@ class EventField:
     type: CType
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class EventLayout:
     """A ring-buffer record: u32 event id at 0, u32 unused at 4, then the fields; `size` is a multiple of 8."""
 

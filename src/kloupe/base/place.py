@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from .ctype import CType
+from .record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class ContextField:
     """`size` bytes at `offset` of the program's context, loaded directly."""
 
@@ -16,7 +15,7 @@ class ContextField:
     signed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Register:
     """A register of the interrupted code: `size` bytes at `offset` of the pt_regs that is the context (kprobe, uprobe, perf).
 
@@ -28,14 +27,14 @@ class Register:
     signed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class BtfArgument:
     """Element `index` (u64) of the argument array that is the context of raw tracepoints, fentry, fexit and iterators."""
 
     index: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class StackArgument:
     """`size` bytes at stack pointer + `offset` of the traced code (`user` says whose stack); must be probe-read."""
 
@@ -44,7 +43,7 @@ class StackArgument:
     size: int = 8
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Memory:
     """`size` bytes at (base register + `offset`): USDT and DWARF locations; must be probe-read from user memory."""
 
@@ -56,14 +55,14 @@ class Memory:
     scale: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Constant:
     """A value known at attach time."""
 
     value: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class DataLoc:
     """A tracepoint `__data_loc` (or `__rel_loc`) field: the u32 at `offset` holds length << 16 | offset of the data in the context."""
 
@@ -71,7 +70,7 @@ class DataLoc:
     relative: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class PtRegsField:
     """`size` bytes at `offset` of the kernel's `struct pt_regs` that element `argument` of the argument array points to.
 
@@ -88,7 +87,7 @@ class PtRegsField:
 Place = ContextField | Register | BtfArgument | StackArgument | Memory | Constant | DataLoc | PtRegsField
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class NamedValue:
     """A value that a probe offers: `args.NAME`, `argN`, `retval`, with its type and place."""
 

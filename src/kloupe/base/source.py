@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
 from functools import cached_property
+
+from .record import record
 
 
 class Source:
@@ -45,7 +46,7 @@ class Source:
         return len(self.text[start:offset].encode("utf-8", "surrogateescape")) + 1
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, eq=False)
 class Span:
     """Characters `start` to `end` (exclusive) of `source`; `parent` is the macro call this text was expanded from."""
 

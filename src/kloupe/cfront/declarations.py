@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from ..base import ctype as ct
 from ..base.ctype import CType
 from ..base.diag import Diagnostics
+from ..base.record import field, record
 from .constant import ConstantError, Evaluator
 from .cursor import Cursor, Stop
 from .known import CPart, Known
@@ -36,7 +36,7 @@ class DeclaredStruct(ct.Struct):
         self._size, self._align, self._fields = size, align, fields
 
 
-@dataclass(slots=True)
+@record
 class CDeclarations:
     """What C text declares. `defines` are the object-like macros of the text and their values as text."""
 
@@ -337,7 +337,11 @@ class _Parser(Cursor):
         if self.depth > _MAX_DEPTH:
             raise self.fail(f"nested too deeply (more than {_MAX_DEPTH} levels)")
         self._attributes()
+        stars = 0
         while self.match("*"):
+            stars += 1
+            if stars > _MAX_DEPTH:
+                raise self.fail(f"more than {_MAX_DEPTH} pointers in a type")
             base = ct.Pointer(base)
             self._attributes()
         if self.token.text == "(" and self.tokens[self.at + 1].text in ("*", "(", "__attribute__"):
@@ -361,6 +365,8 @@ class _Parser(Cursor):
         counts: list[int] = []
         while self.match("["):
             counts.append(0 if self.token.text == "]" else self._constant_here())
+            if len(counts) > _MAX_DEPTH:
+                raise self.fail(f"more than {_MAX_DEPTH} dimensions in an array")
             if not 0 <= counts[-1] < 1 << 48:
                 raise self.fail("size of array is negative or too large")
             self.expect("]")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from ..base import ctype as ct
 from ..base.errors import FormatError
+from ..base.record import record
 from .known import Known
 from .typewords import NAMED, TYPE_WORDS, from_words
 
@@ -18,7 +18,7 @@ _QUALIFIERS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class ParsedFormat:
     """A format file: event name, id, all fields (common_* first; offsets in bytes from the record's start), print text."""
 
@@ -75,14 +75,14 @@ def _field(match: re.Match[str], known: Known | None, path: str, offset: int) ->
     kind: ct.CType = element
     if not total and element.size:  # a size that is no number (`x[MAX]`): as many as fit
         counts = [size // element.size]
-    for count in reversed(counts):
+    for count in reversed(counts[:8]):
         kind = ct.Array(kind, count)
     return ct.Field(name, kind, at, decl=decl)
 
 
 def _type(words: list[str], size: int, signed: bool, known: Known | None) -> ct.CType:
     """The type of `words`; an integer of `size` bytes (0: as its name says) where they name one."""
-    stars = words.count("*")
+    stars = min(words.count("*"), 8)
     words = [word for word in words if word != "*" and word not in _QUALIFIERS]
     base: ct.CType | None
     if words and words[0] in ("struct", "union"):

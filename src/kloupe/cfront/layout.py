@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from ..base.ctype import CType, Field
 from ..base.layout import align_up
+from ..base.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Member:
     """A member before it is placed: `width` is a bit-field's bits (None: no bit-field), `align` an `aligned(N)` in bytes."""
 

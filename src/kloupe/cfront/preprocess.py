@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from ..base.diag import Diagnostics
+from ..base.record import record
 from ..base.source import Source
 from .constant import ConstantError, Evaluator
 from .tokens import Token, tokenize
 
-MAX_TOKENS = 200_000  # of one C part after expansion: bounds macros that multiply
+MAX_TOKENS = 200_000  # that macros expand to in one C part: bounds macros that multiply
 MAX_INCLUDES = 64
 MAX_NESTED_CALLS = 40
 
 ReadInclude = Callable[[str], "tuple[str, str] | None"]
 
 
-@dataclass(slots=True)
+@record
 class Define:
     """A `#define`: `parameters` is None for an object-like one; `body` are the tokens of its value."""
 
@@ -43,6 +43,7 @@ class Preprocessor:
         self._read_include = read_include
         self._included = 0
         self._nested = 0
+        self._produced = 0
         for name, value in predefined.items():
             source = Source("<predefined>", value)
             self.defines[name] = Define(None, [t for line in tokenize(source, 0, len(value)) for t in line])
@@ -169,7 +170,6 @@ class Preprocessor:
         """Tokens with macros replaced. Iterative: replaced text is scanned again with the macro's name switched off."""
         work: list[tuple[Token, frozenset[str]]] = [(token, frozenset()) for token in reversed(tokens)]
         out: list[Token] = []
-        produced = 0
         while work:
             token, hidden = work.pop()
             define = self.defines.get(token.text) if token.kind == "name" and token.text not in hidden else None
@@ -182,8 +182,8 @@ class Preprocessor:
                     out.append(token)
                     continue
                 body = _substitute(define, self._expand_arguments(_take_arguments(work)))
-            produced += len(body)
-            if produced + len(self.tokens) > MAX_TOKENS:
+            self._produced += len(body)
+            if self._produced > MAX_TOKENS:
                 self._error(token, f"macros expand to more than {MAX_TOKENS} tokens")
                 return out
             inner = hidden | {token.text}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from ..base.record import record
 from ..base.source import Source, Span
 
 _TOKEN = re.compile(
@@ -20,7 +20,7 @@ _TOKEN = re.compile(
 )
 
 
-@dataclass(slots=True)
+@record
 class Token:
     """A C token: kind (name, number, string, char, op, end), text and place. `first` marks the first of a line."""
 

@@ -21,7 +21,8 @@ def run(line: CommandLine) -> int:
         diagnostics = Diagnostics()
         program = parse_program(read_source(line), diagnostics, tuple(line.params))
         diagnostics.require_no_errors()
-        found = list_attach_points(program, target, options, verbose)
+        found = list_attach_points(program.probes, target, options, diagnostics, verbose)
+        diagnostics.require_no_errors()
     else:
         found = list_probes(line.file or "", target, options, verbose)
     for text in found:

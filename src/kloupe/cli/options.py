@@ -7,13 +7,13 @@ script's name belongs to the script.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from ..base.diag import did_you_mean
 from ..base.errors import UsageError
+from ..base.record import field, record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Option:
     """One option: its spellings, the name of its argument ("" for a flag), what it does. `ignored` ones are accepted only."""
 
@@ -64,7 +64,7 @@ _BY_NAME = {name: key for key, option in OPTIONS.items() for name in option.name
 REPEATED = {"include_dir", "include"}
 
 
-@dataclass(slots=True)
+@record
 class CommandLine:
     """What was given. `file` is the script; `params` and `named` are the script's own arguments."""
 

@@ -177,8 +177,10 @@ def _run_session(line: CommandLine, image: Image, child: ChildProcess | None, mo
             try:
                 return Session(image, engine, out, names, options, symbolizer).run()
             except VerifierError as error:
-                error.image = image
-                raise
+                from .verifier import explain
+
+                sys.stderr.write(explain(error, whole=line.has("verbose"), image=image))
+                return error.exit_status
     finally:
         os.close(notify_fd)
 
@@ -190,9 +192,9 @@ def _symbolizer() -> Symbolizer:
 
 
 def _names(image: Image, engine: Engine, symbolizer: Symbolizer) -> Names:
-    from .machine import live_target
     from ..session.session import is_little_endian
     from ..session.symbolize import LiveNames
+    from .machine import live_target
 
     return LiveNames(image.strings, engine, symbolizer, live_target().arch.syscall_numbers, is_little_endian(image))
 

@@ -67,7 +67,6 @@ def verdict(log: str) -> str:
 
 def explain(error: VerifierError, *, whole: bool = False, image: Image | None = None) -> str:
     """The message for a refused program: the place with a caret, the objection, the likely cause, the log's tail (or all)."""
-    image = image or getattr(error, "image", None)
     objection = verdict(error.log)
     lines = []
     program = next((p for p in image.programs if p.name == error.program), None) if image else None

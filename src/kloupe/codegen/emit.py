@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..base.errors import InternalError
+from ..base.record import record
 from ..base.source import Span
 from ..bpf import isa
 from ..bpf.insn import encode_instructions
@@ -18,7 +17,7 @@ from .regalloc import Insn
 from .simplify import Simplified, simplify_function
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class EmitOptions:
     """What the machine that will run the code can do.
 
@@ -32,7 +31,7 @@ class EmitOptions:
     big_endian: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class EmittedProgram:
     """eBPF with what is left to fill in at load time.
 

@@ -6,9 +6,9 @@ slots} (callbacks: the pointer to it), the function's slots, homes of registers,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
+from ..base.record import field, record
 from ..bpf.isa import STACK_BYTES, SUBPROG_STACK_ROUNDING
 from ..ir import ops
 from ..ir.facts import reads
@@ -24,7 +24,7 @@ CONTEXT_WORD, SCRATCH_WORD = 0, 8  # offsets in the captured block
 Interval = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Budget:
     """How much of the stack slots may take. `slot` is the largest slot that may go there."""
 
@@ -43,7 +43,7 @@ BUDGETS = (
 )
 
 
-@dataclass(slots=True)
+@record
 class FramePlan:
     """The placement for one program."""
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ..base.record import record
 from ..base.source import NOWHERE
 from ..bpf import isa
 from ..ir import ops
@@ -21,7 +20,7 @@ _AMBIENT = (CONTEXT, SCRATCH, CAPTURES)
 _CAPTURES_WORD = -8  # frame offset in callbacks
 
 
-@dataclass(slots=True)
+@record
 class EmittedFunction:
     """Resolved but for references to maps, kernel functions and other functions. Indices count from its start."""
 

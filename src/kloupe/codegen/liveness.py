@@ -55,8 +55,11 @@ def scan_block(block: Block, places: Places, origins: dict[Reg, Reg], exit_reads
             for index, arg in enumerate(op.args, 1):  # type: ignore[attr-defined]
                 if type(arg) is Reg:
                     hints[arg] = index
-        elif kind is ops.Exit and exit_reads is not None:
-            _note(exit_reads, position, uses, exposed)
+        elif kind is ops.Exit:
+            if type(op.value) is Reg:  # type: ignore[attr-defined]
+                hints[op.value] = 0  # type: ignore[attr-defined]
+            if exit_reads is not None:
+                _note(exit_reads, position, uses, exposed)
         for value in operands[kind](op):
             if type(value) is Reg:
                 _note(value, position, uses, exposed)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from ..base import ctype as ct
 from ..base.ctype import CType
 from ..base.errors import InternalError
 from ..base.layout import event_layout
+from ..base.record import field, record
 from ..base.source import Span
 from ..image import EventSpec, MapSpec, SourcePlace
 from ..image import Scalar as ImageScalar
@@ -52,7 +52,7 @@ def lowers_stmt(kind: type[n.Stmt]) -> Callable[[StmtLowering], StmtLowering]:
     return register
 
 
-@dataclass(slots=True)
+@record
 class Parts:
     """What the programs of one image share while it is made."""
 
@@ -64,7 +64,7 @@ class Parts:
     zero_bytes: int = 0
 
 
-@dataclass(slots=True)
+@record
 class Loop:
     """The innermost loop: where break and continue go, and whether it is a callback (then they return)."""
 

@@ -38,8 +38,8 @@ def _dispatch(lo: Lowerer) -> Reg:
     """Leave unless the event is one of the unit's; gives the index of the point."""
     points = [point.dispatch for point in lo.unit.points if point.dispatch is not None]
     table = bytearray(2 * (1 + max(point.value for point in points)))
-    for index, point in enumerate(points):
-        table[2 * point.value : 2 * point.value + 2] = (index + 1).to_bytes(2, "little")
+    for order, point in enumerate(points):
+        table[2 * point.value : 2 * point.value + 2] = (order + 1).to_bytes(2, "little")
     name = lo.need_map(
         MapSpec(f"{DISPATCH_MAP}{len(lo.parts.maps)}", "array", 4, len(table), 1, initial=bytes(table), read_only=True)
     )

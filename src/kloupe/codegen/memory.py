@@ -22,11 +22,11 @@ _PROBE_READ_STR = {
 }
 
 
-def _chunks(size: int) -> list[tuple[int, int]]:
-    """(offset, width) of the widest naturally aligned stores that cover `size` bytes."""
+def _chunks(size: int, *offsets: int) -> list[tuple[int, int]]:
+    """(offset, width) of the widest stores that cover `size` bytes and are aligned at every one of `offsets`."""
     out, at = [], 0
     while at < size:
-        width = next(w for w in (8, 4, 2, 1) if size - at >= w and at % w == 0)
+        width = next(w for w in (8, 4, 2, 1) if size - at >= w and all((at + o) % w == 0 for o in offsets))
         out.append((at, width))
         at += width
     return out
@@ -42,7 +42,7 @@ def zero_source(lo: Lowerer, size: int) -> Reg:
 def zero(lo: Lowerer, place: Mem, size: int) -> None:
     """Fill with zero bytes."""
     if size <= INLINE_BYTES:
-        for at, width in _chunks(size):
+        for at, width in _chunks(size, place.offset):
             lo.b.store(place.base, place.offset + at, width, 0)
     else:
         lo.b.call("probe_read_kernel", lo.pointer(place), size, zero_source(lo, size))
@@ -52,7 +52,7 @@ def copy(lo: Lowerer, target: Mem, source: Mem, size: int) -> None:
     """Copy `size` bytes from anywhere to BPF memory."""
     if source.space is Space.BPF:
         if size <= INLINE_BYTES:
-            for at, width in _chunks(size):
+            for at, width in _chunks(size, source.offset, target.offset):
                 value = lo.b.load(source.base, source.offset + at, width)
                 lo.b.store(target.base, target.offset + at, width, value)
             return
@@ -163,7 +163,7 @@ def _store_scalar_as(lo: Lowerer, target: Mem, operand: Scalar) -> None:
             lo.b.store(target.base, target.offset, 8, operand.value)
         return
     value = operand.value
-    for at, width in _chunks(size):
+    for at, width in _chunks(size, target.offset):
         part = lo.b.alu("rsh", value, 8 * at) if at else value
         lo.b.store(target.base, target.offset + at, width, part)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from ..base.ctype import VOID, CType, Space
+from ..base.record import record
 from ..ir.ops import Base, Value
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Scalar:
     """A 64-bit value: sign- or zero-extended as its type says, or a constant."""
 
@@ -17,7 +17,7 @@ class Scalar:
     type: CType
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Mem:
     """`type.size` bytes at base+offset. Space.BPF can be loaded directly; KERNEL and USER must be probe-read.
 
@@ -36,7 +36,7 @@ class Mem:
         return Mem(self.base, self.offset + offset, t, self.space, bit_offset, bit_size)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Deferred:
     """A value that `into` writes to a place in BPF memory (of its size or the place's). With the flag false it may leave
     garbage behind string terminators.
@@ -46,7 +46,7 @@ class Deferred:
     into: Callable[[Mem, bool], None]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Nothing:
     """No value."""
 

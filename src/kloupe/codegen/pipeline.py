@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from ..base.diag import Diagnostic, Diagnostics
+from ..base.record import field, record
 from ..base.source import Source, Span
 from ..image import AttachSpec, Image, MapSpec, ProgramSpec, SourcePlace
 from ..ir.ops import ProgramIR
@@ -19,7 +19,7 @@ from ..lang.parser import parse_program
 from ..sema.analyze import analyze
 from ..sema.analyzer import CompileOptions
 from ..sema.model import Analysis, Unit
-from .emit import EmittedProgram, EmitOptions, emit_program
+from .emit import EmitOptions, EmittedProgram, emit_program
 from .frame import SCRATCH_HEADER_BYTES
 from .lower import Parts, place_of
 from .lower_events import EVENTS_MAP, LOST_MAP
@@ -34,7 +34,7 @@ _NAME = re.compile(r"[^A-Za-z0-9_]")
 Importer = Callable[[n.Program, Diagnostics], n.Program]
 
 
-@dataclass(slots=True)
+@record
 class Compilation:
     """Everything the stages of one compilation produced, for dumps."""
 

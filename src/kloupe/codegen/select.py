@@ -12,7 +12,7 @@ from .fold import fits_s32, signed
 from .layout import Body
 from .lineinfo import Lines
 from .liveness import SCRATCH, Places
-from .regalloc import LOAD_WORD, MOV_X, Registers
+from .regalloc import LOAD_WORD, MOV_X, STORE_WORD, Insn, Registers
 
 _ALU64 = {name: code for name, (code, _) in isa.ALU_OPERATIONS.items()}
 _ALU_OFFSET = {name: offset for name, (_, offset) in isa.ALU_OPERATIONS.items()}
@@ -361,25 +361,49 @@ class Selector:
         a = self._operand(op.left)
         if isinstance(right, int) and op.bits == 32:
             right = signed(right, 32)
-        by_immediate = isinstance(right, int) and fits_s32(right)
-        b = 0 if by_immediate else self._operand(right)
+        kind = isa.JMP if op.bits == 64 else isa.JMP32
+        if isinstance(right, int) and fits_s32(right):
+            compare = (kind | isa.K, a, 0, right)
+        else:
+            compare = (kind | isa.X, a, self._operand(right), 0)
         self._consume(op.left, op.right)
         registers.unpin()
         name, then, otherwise = op.op, op.then, op.otherwise
-        if then is self.next_block and name in isa.INVERSE_JUMP:
-            name, then, otherwise = isa.INVERSE_JUMP[name], otherwise, then
-        kind = isa.JMP if op.bits == 64 else isa.JMP32
-        self.body.jumps.append((len(self.code), then))
-        if by_immediate:
-            assert isinstance(right, int)
-            self.code.append((kind | isa.JUMP_OPERATIONS[name] | isa.K, a, 0, 0, right))
-        else:
-            self.code.append((kind | isa.JUMP_OPERATIONS[name] | isa.X, a, b, 0, 0))
-        if otherwise is not self.next_block:
-            self._goto(otherwise)
         for value in (op.left, op.right):
             if isinstance(value, Reg):
                 registers.narrow(value)
+        stores_then, stores_otherwise = self._learnt_stores(op, then), self._learnt_stores(op, otherwise)
+        swap = (stores_then and not stores_otherwise) or (then is self.next_block and not stores_otherwise)
+        if swap and name in isa.INVERSE_JUMP:
+            name, then, otherwise = isa.INVERSE_JUMP[name], otherwise, then
+            stores_then, stores_otherwise = stores_otherwise, stores_then
+        opcode, dst, src, immediate = compare
+        at = len(self.code)
+        self.code.append((opcode | isa.JUMP_OPERATIONS[name], dst, src, 0, immediate))
+        self.code.extend(stores_otherwise)
+        if stores_then or otherwise is not self.next_block:
+            self._goto(otherwise)
+        if not stores_then:
+            self.body.jumps.append((at, then))
+            return
+        self.code[at] = (opcode | isa.JUMP_OPERATIONS[name], dst, src, len(self.code) - at - 1, immediate)
+        self.code.extend(stores_then)
+        if then is not self.next_block:
+            self._goto(then)
+
+    def _learnt_stores(self, op: ops.Branch, target: Block) -> list[Insn]:
+        """What to store on the way to a meeting, so that stack words know what the comparison taught."""
+        meeting = self.meetings.get(target)
+        if meeting is None:
+            return []
+        registers = self.registers
+        stores = []
+        for value in (op.left, op.right):
+            if isinstance(value, Reg) and value in meeting and value in registers.homes.words:
+                number = registers.place.get(value)
+                if number is not None:
+                    stores.append((STORE_WORD, isa.FP, number, registers.homes.words[value], 0))
+        return stores
 
     def exit(self, op: ops.Exit) -> None:
         registers = self.registers

@@ -7,8 +7,8 @@ others gave is a recipe: a register that is made anew wherever it is wanted.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from ..base.record import record
 from ..ir import ops
 from ..ir.facts import reads, written
 from ..ir.ops import Base, Block, Function, Op, Reg, Slot, Value
@@ -31,7 +31,7 @@ _POWERS = {1 << n: n for n in range(1, 63)}
 _OFFSET_LIMIT = 1 << 14
 
 
-@dataclass(slots=True)
+@record
 class Simplified:
     """A function ready for placement of slots and allocation of registers."""
 
@@ -436,7 +436,7 @@ _PURE = (ops.Move, ops.Alu, ops.ByteSwap, ops.Load)
 
 
 def _drop_dead(blocks: list[Block], recipes: dict[Reg, Recipe]) -> None:
-    """Remove pure operations whose result nothing reads, last first so that chains go at once."""
+    """Remove pure operations whose result nothing reads before it is written again, last first so that chains go at once."""
     uses: dict[Reg, int] = {}
     for block in blocks:
         for op in block.ops:
@@ -444,12 +444,18 @@ def _drop_dead(blocks: list[Block], recipes: dict[Reg, Recipe]) -> None:
                 uses[reg] = uses.get(reg, 0) + 1
     for block in reversed(blocks):
         kept = []
+        overwritten: set[Reg] = set()
         for op in reversed(block.ops):
-            if isinstance(op, _PURE) and not uses.get(op.dst):
-                for reg in reads(op):
+            sources = reads(op)
+            if isinstance(op, _PURE) and (not uses.get(op.dst) or op.dst in overwritten):
+                for reg in sources:
                     uses[reg] -= 1
-            else:
-                kept.append(op)
+                continue
+            kept.append(op)
+            dst = written(op)
+            if dst is not None:
+                overwritten.add(dst)
+            overwritten.difference_update(sources)
         kept.reverse()
         block.ops = kept
     for reg in [reg for reg in recipes if not uses.get(reg)]:

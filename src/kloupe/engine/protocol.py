@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from ..base.record import record
 from ..image import AttachSpec, Image, ProgramSpec
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class AttachFailure:
     """An attach point that could not be attached, and why."""
 

@@ -6,12 +6,11 @@ Registers are not in SSA form: one may be written in several blocks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
+from ..base.record import field, record
 from ..base.source import Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, eq=False)
 class Reg:
     """A virtual register; compared by identity."""
 
@@ -21,7 +20,7 @@ class Reg:
         return f"%{self.number}"
 
 
-@dataclass(slots=True, eq=False)
+@record(eq=False)
 class Slot:
     """Frame memory of the program: on the BPF stack when small, else in claimed scratch memory (codegen/frame decides).
 
@@ -43,14 +42,14 @@ Value = Reg | int
 Base = Reg | Slot
 
 
-@dataclass(slots=True)
+@record
 class Op:
     """Root of operations."""
 
     span: Span
 
 
-@dataclass(slots=True)
+@record
 class Move(Op):
     """dst = src (a register or a 64-bit constant)."""
 
@@ -58,7 +57,7 @@ class Move(Op):
     src: Value
 
 
-@dataclass(slots=True)
+@record
 class Alu(Op):
     """dst = left op right, `bits` 64 or 32 (32 zero-extends). op: add sub mul div mod and or xor lsh rsh arsh sdiv smod neg.
 
@@ -72,7 +71,7 @@ class Alu(Op):
     bits: int = 64
 
 
-@dataclass(slots=True)
+@record
 class ByteSwap(Op):
     """dst = src with its low `bits` (16, 32, 64) byte-swapped and zero-extended."""
 
@@ -81,7 +80,7 @@ class ByteSwap(Op):
     bits: int
 
 
-@dataclass(slots=True)
+@record
 class Load(Op):
     """dst = the `size` bytes at base+offset, zero- or sign-extended."""
 
@@ -92,7 +91,7 @@ class Load(Op):
     signed: bool = False
 
 
-@dataclass(slots=True)
+@record
 class Store(Op):
     """The low `size` bytes of `value` to base+offset."""
 
@@ -102,7 +101,7 @@ class Store(Op):
     value: Value
 
 
-@dataclass(slots=True)
+@record
 class Atomic(Op):
     """An atomic operation on `size` (4 or 8) bytes at base+offset. op: add and or xor xchg cmpxchg.
 
@@ -118,7 +117,7 @@ class Atomic(Op):
     expected: Reg | None = None
 
 
-@dataclass(slots=True)
+@record
 class Address(Op):
     """dst = address of slot + offset."""
 
@@ -127,21 +126,21 @@ class Address(Op):
     offset: int = 0
 
 
-@dataclass(slots=True)
+@record
 class Context(Op):
     """dst = the program's context pointer (in callbacks too)."""
 
     dst: Reg
 
 
-@dataclass(slots=True)
+@record
 class Captures(Op):
     """dst = the pointer to hand to bpf_loop or bpf_for_each_map_elem as the callback's context."""
 
     dst: Reg
 
 
-@dataclass(slots=True)
+@record
 class Parameter(Op):
     """dst = argument `index` of a callback function (only at its start)."""
 
@@ -149,7 +148,7 @@ class Parameter(Op):
     index: int
 
 
-@dataclass(slots=True)
+@record
 class MapHandle(Op):
     """dst = the map `name` (for helper calls)."""
 
@@ -157,7 +156,7 @@ class MapHandle(Op):
     name: str
 
 
-@dataclass(slots=True)
+@record
 class MapValue(Op):
     """dst = address of element 0 of array map `name` plus `offset`."""
 
@@ -166,7 +165,7 @@ class MapValue(Op):
     offset: int = 0
 
 
-@dataclass(slots=True)
+@record
 class FunctionRef(Op):
     """dst = a reference to a callback, for helpers."""
 
@@ -174,7 +173,7 @@ class FunctionRef(Op):
     function: Function
 
 
-@dataclass(slots=True)
+@record
 class CallHelper(Op):
     """dst = helper(args), at most five arguments; `helper` is a row of bpf/helpers.py."""
 
@@ -183,7 +182,7 @@ class CallHelper(Op):
     args: tuple[Value, ...]
 
 
-@dataclass(slots=True)
+@record
 class CallKfunc(Op):
     """dst = a kernel function exported to BPF, by name."""
 
@@ -192,14 +191,14 @@ class CallKfunc(Op):
     args: tuple[Value, ...]
 
 
-@dataclass(slots=True)
+@record
 class Jump(Op):
     """Go to `target`."""
 
     target: Block
 
 
-@dataclass(slots=True)
+@record
 class Branch(Op):
     """Go to `then` if left op right else to `otherwise`. op: eq ne lt le gt ge (unsigned) slt sle sgt sge set (left & right)."""
 
@@ -211,14 +210,14 @@ class Branch(Op):
     bits: int = 64
 
 
-@dataclass(slots=True)
+@record
 class Exit(Op):
     """Leave the function with `value`."""
 
     value: Value
 
 
-@dataclass(slots=True, eq=False)
+@record(eq=False)
 class Block:
     """A basic block; the last operation is its terminator."""
 
@@ -229,7 +228,7 @@ class Block:
         return f"b{self.number}"
 
 
-@dataclass(slots=True, eq=False)
+@record(eq=False)
 class Function:
     """The program itself (`parameters` 1: the context) or a callback (bpf_loop 2, bpf_for_each_map_elem 4: `context_index` says which is ours)."""
 
@@ -240,7 +239,7 @@ class Function:
     slots: list[Slot] = field(default_factory=list)
 
 
-@dataclass(slots=True, eq=False)
+@record(eq=False)
 class ProgramIR:
     """All functions of one program, main first."""
 

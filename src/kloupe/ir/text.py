@@ -46,7 +46,7 @@ def _alu(op: ops.Alu) -> str:
     suffix = " (32)" if op.bits == 32 else ""
     if op.op == "neg":
         return f"{op.dst} = -{op.left}{suffix}"
-    return f"{op.dst} = {op.left} {_ALU_SYMBOLS[op.op]} {op.right}{suffix}"
+    return f"{op.dst} = {op.left} {_ALU_SYMBOLS.get(op.op, op.op)} {op.right}{suffix}"
 
 
 def _atomic(op: ops.Atomic) -> str:
@@ -63,7 +63,7 @@ def _call(dst: ops.Reg | None, name: str, args: tuple[ops.Value, ...]) -> str:
 
 def _branch(op: ops.Branch) -> str:
     suffix = " (32)" if op.bits == 32 else ""
-    return f"if {op.left} {_JUMP_SYMBOLS[op.op]} {op.right}{suffix} then {op.then} else {op.otherwise}"
+    return f"if {op.left} {_JUMP_SYMBOLS.get(op.op, op.op)} {op.right}{suffix} then {op.then} else {op.otherwise}"
 
 
 _RENDER: dict[type[Op], Callable[..., str]] = {

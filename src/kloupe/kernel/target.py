@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from ..base.ctype import CType, Enum, Field, Function, Struct
+from ..base.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class ArchTable:
     """One architecture's calling convention and registers; each instance in kernel/arch/ cites its ABI document.
 
@@ -30,7 +30,7 @@ class ArchTable:
     page_size: int = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class TracepointFormat:
     """A tracepoint's `format` file: id, fields (common_* first) and the print fmt text."""
 
@@ -41,7 +41,7 @@ class TracepointFormat:
     print_fmt: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Symbol:
     """An ELF symbol: file offset of its code, virtual address, size, and whether it is a function."""
 
@@ -52,7 +52,7 @@ class Symbol:
     is_function: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class UsdtArgument:
     """One argument of a USDT note: `size` bytes (signed or not) from a constant, a register or memory.
 
@@ -71,7 +71,7 @@ class UsdtArgument:
     scale: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class UsdtProbe:
     """A USDT probe location in a file. Offsets are file offsets; `semaphore_offset` 0: none."""
 

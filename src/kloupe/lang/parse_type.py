@@ -12,6 +12,7 @@ from .literals import BadNumber, number_value, string_value
 
 MAX_NESTING = 100  # levels the parser descends; keeps it inside Python's default recursion limit
 MAX_HEIGHT = 200  # height of an expression tree: operators in a chain count
+MAX_MODIFIERS = 64  # of a type
 
 NAME = r"[A-Za-z_]\w*"
 _SUFFIXES = rf"(?:{LAYOUT}(?:\*|\[{LAYOUT}(?:\d\w*)?{LAYOUT}\]))*"
@@ -102,6 +103,8 @@ class TypeParser(Lexer):
             return None
         modifiers: list[str | int] = []
         while self.text in ("*", "["):
+            if len(modifiers) > MAX_MODIFIERS:
+                self.too_deep(f"more than {MAX_MODIFIERS} pointers and arrays in a type")
             if self.match("*"):
                 modifiers.append("*")
                 continue

@@ -15,9 +15,8 @@ from .parse_stmt import StmtParser
 from .parse_type import TooDeep
 
 _C_WORDS = ("struct", "union", "enum")
-_C_AHEAD = re.compile(
-    rf"(?:struct|union|enum)\b(?:{LAYOUT}(?:[A-Za-z_]\w*|\([^;{{]*\)|\[[^];{{]*\]))*{LAYOUT}\{{", re.ASCII
-)
+_GROUP = r"\((?:[^(){};]|\((?:[^(){};]|\([^(){};]*\))*+\))*+\)|\[[^]{};]*\]"
+_C_AHEAD = re.compile(rf"(?:struct|union|enum)\b(?:{LAYOUT}(?:[A-Za-z_]\w*+|{_GROUP}))*+{LAYOUT}\{{", re.ASCII)
 _BRACES = re.compile(r"//[^\n]*|/\*.*?(?:\*/|\Z)|\{|\}", re.DOTALL)
 _ATTRIBUTE = re.compile(rf"{LAYOUT}__attribute__{LAYOUT}")
 _PARENS = re.compile(r"[()]")

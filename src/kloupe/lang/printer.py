@@ -10,10 +10,13 @@ from typing import Any
 from ..base.diag import Diagnostics
 from ..base.source import Source
 from . import nodes as n
+from .dump import dump_tree
 from .parser import ProgramParser
 from .print_expr import INDENT, ExprPrinter, quote
 from .textbuffer import TextBuffer
 from .trivia import Trivia, collect_trivia
+
+__all__ = ["MAX_WIDTH", "dump_tree", "format_program", "format_source"]
 
 MAX_WIDTH = 90
 _COMPOUND = frozenset(("+", "-", "*", "/", "%", "&", "|", "^", "<<", ">>"))
@@ -27,6 +30,11 @@ def format_source(source: Source, diagnostics: Diagnostics, width: int = MAX_WID
     parser.parse_all()
     diagnostics.require_no_errors()
     return _Printer(parser, width).program()
+
+
+def format_program(program: n.Program, source: Source) -> str:
+    """`format_source` for a program that was parsed from `source`."""
+    return format_source(source, Diagnostics())
 
 
 class _Printer(ExprPrinter):

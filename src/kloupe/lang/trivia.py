@@ -46,12 +46,13 @@ def collect_trivia(text: str, opaque: list[tuple[int, int]]) -> Trivia:
         at = match.end()
         first = match[0][0]
         if first == "\n":
-            before = text[comment_end : match.start()].rstrip(" \t\r")
-            behind_comment = comment_end and not before
-            last = text[: match.start()].rstrip(" \t\r")[-1:] if behind_comment or not before else before[-1]
-            if not behind_comment and last not in (";", "{", "}"):
+            before = match.start() - 1
+            while before >= 0 and text[before] in " \t\r":
+                before -= 1
+            behind_comment = before < comment_end
+            if not behind_comment and text[before] not in ";{}":
                 items.append((match.start(), None))
-            comment_end = 0 if not before else comment_end
+            comment_end = 0
         elif first == "/":
             items += [(match.start(1), match[1])] if match[1] is not None else _block_lines(match)
             comment_end = at

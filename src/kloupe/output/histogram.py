@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from ..base.ctype import Histogram
+from ..base.record import record
 
 LABEL_WIDTH, COUNT_WIDTH, BAR_WIDTH = 16, 8, 52
 _SUFFIXES = ("", "K", "M", "G", "T", "P", "E")
 _KILO, _MEGA = 1024, 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Bound:
     """An end of a bucket: its value and how the text form writes it. `exact` bounds one apart print as one number."""
 
@@ -21,7 +21,7 @@ class Bound:
     exact: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Bucket:
     """`count` values from `low` (None: no lower end) to below `high` (None: no upper end)."""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..base.ctype import CType
+from ..base.record import record
 from .printf import Printf
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class MapTable:
     """A map as it is printed: rows of (key, value) in order; a scalar map has at most one row with key None.
 
@@ -24,7 +24,7 @@ class MapTable:
     div: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Place:
     """A place in the script that a message points at; `text` is its line (empty: not shown). Columns in bytes from 1."""
 
@@ -35,7 +35,7 @@ class Place:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class TestResult:
     """One test of `--test`."""
 
@@ -47,7 +47,7 @@ class TestResult:
     output: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class BenchResult:
     """One benchmark of `--bench`."""
 
@@ -56,7 +56,7 @@ class BenchResult:
     iterations: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class HelperFailure:
     """A kernel helper that failed: its name without `bpf_`, what it returned, what that means here, and what errno says."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -17,6 +16,7 @@ from ..base.ctype import Bool, Buffer, CType, Enum, Int, Pointer, String, is_cha
 from ..base.errors import InternalError
 from ..base.format import Conversion, parse_format
 from ..base.layout import EventField, EventLayout
+from ..base.record import record
 from .decode import TRUNCATED, bytes_of_text, decoder, scalar_code
 from .names import Names
 from .tables import gfp_text
@@ -32,7 +32,7 @@ _SIGNED = "di"
 _CHUNK = 1024  # records rendered at once: large enough to be fast, small enough to stay in the cache
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Column:
     """One argument: `code` at `offset` of the record, changed by `fix`, formatted by `piece`."""
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from ..base.diag import Diagnostics, did_you_mean
+from ..base.record import record
 from ..kernel.target import Target
 from ..lang.nodes import AttachPoint
 from .model import ProbeOptions
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, eq=False)
 class Asking:
     """An attach point of kind `kind` (its canonical name) with everything its expansion may use."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ..base.diag import did_you_mean
+from ..base.record import record
 from ..kernel.target import ListingFacts, Target
 from .asking import Asking
 from .integers import parse_integer
@@ -17,7 +17,7 @@ _UNTRACEABLE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class FunctionPlace:
     """`[module:]function[+offset]` or a bare address as written; `function` is "" for an address."""
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 
 from ..base.ctype import CType, Space
 from ..base.diag import Diagnostics
 from ..base.place import NamedValue, Place
+from ..base.record import record
 from ..image import AttachSpec
 from ..kernel.target import Target
 from ..lang.nodes import AttachPoint
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, eq=False)
 class Context:
     """The values a program finds when it runs.
 
@@ -38,7 +38,7 @@ class Context:
         return next((value for value in self.args if value.name == name), None)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class TaskFlags:
     """The bits `mask` of the `size` bytes at `offset` of the current `struct task_struct`."""
 
@@ -47,7 +47,7 @@ class TaskFlags:
     mask: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, eq=False)
 class Dispatch:
     """Another way to serve a point: one program attached once for all points of the same `group`.
 
@@ -69,7 +69,7 @@ class Dispatch:
     context: Context
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, eq=False)
 class ProbePoint:
     """One attach point, resolved: its kind's long name, the program it needs, where it attaches, what it finds there.
 
@@ -88,7 +88,7 @@ class ProbePoint:
     dispatch: Dispatch | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class ProbeOptions:
     """What the command line and the script say about probes: the process of -p or -c (0: none), --unsafe and the config.
 
@@ -112,7 +112,7 @@ def _no_details(entry: str, target: Target, options: ProbeOptions) -> Sequence[s
     return ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Kind:
     """The row of one probe kind.
 

@@ -6,9 +6,9 @@ Numbers are `enum perf_sw_ids` and `enum perf_hw_id` of linux/perf_event.h; the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from ..base.diag import did_you_mean
+from ..base.record import record
 from ..image import AttachSpec
 from .asking import Asking
 from .contexts import perf_context
@@ -17,7 +17,7 @@ from .model import ProbePoint
 from .wildcard import has_wildcard, matcher
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class PerfEvent:
     """An event: its name, other name or "", config number, and how many occurrences fire it by default."""
 

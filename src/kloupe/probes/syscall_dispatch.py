@@ -9,11 +9,11 @@ tasks (arch_trace_is_compat_syscall), whose numbers mean something else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 
 from ..base.ctype import INT32, VOID, Field, Pointer, Space, Struct
 from ..base.place import BtfArgument, NamedValue, Place, PtRegsField
+from ..base.record import record
 from ..image import AttachSpec
 from ..kernel.target import Target
 from .contexts import values_signature
@@ -36,7 +36,7 @@ _CALLS = {
 _NOT_BY_NAME = frozenset({"stat", "fstat", "lstat", "uname", "sendfile"})
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class _Compat:
     """Where an architecture marks a task inside a 32-bit call: a member of thread_info and its bits."""
 
@@ -44,7 +44,7 @@ class _Compat:
     mask: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class _Architecture:
     """The kernel's own pt_regs member with the call's number, its size, and the compatibility mark."""
 

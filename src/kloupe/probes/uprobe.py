@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from ..base.ctype import Space
 from ..base.diag import Diagnostics, did_you_mean
 from ..base.errors import FormatError, TargetError
+from ..base.record import replace
 from ..image import AttachSpec, Scalar
 from ..kernel.target import Binary, BinaryNames, ProcessFacts, Symbol, Target
 from ..lang.nodes import AttachPoint

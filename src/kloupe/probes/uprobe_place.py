@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from ..base.record import record
 from .asking import Asking
 from .integers import parse_integer
 from .kernel_functions import split_offset
@@ -13,7 +13,7 @@ from .wildcard import has_wildcard
 LANGUAGES = ("cpp",)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class UserPlace:
     """`binary[:language]:function[+offset]`, `binary:address` or `binary@file:line[:column]` as written."""
 

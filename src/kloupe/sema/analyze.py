@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import replace
 
 from ..base import ctype as ct
 from ..base.diag import Diagnostics
+from ..base.record import replace
 from ..cfront import parse_c
 from ..kernel.target import Target
 from ..lang import nodes as n

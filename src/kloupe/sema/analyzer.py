@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..base import ctype as ct
 from ..base.ctype import CType
 from ..base.diag import Diagnostics, Note
+from ..base.record import field, record
 from ..base.source import Span
 from ..kernel.target import Target
 from ..lang import nodes as n
@@ -49,7 +49,7 @@ def stmt_rule(kind: type[n.Stmt]) -> Callable[[StmtRule], StmtRule]:
     return register
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class CompileOptions:
     """What a script is compiled with, besides its text and the target.
 
@@ -66,7 +66,7 @@ class CompileOptions:
     mode: str = "run"  # run, test or bench: which of those probes are kept
 
 
-@dataclass(slots=True)
+@record
 class CTypes:
     """What the C part of the script defines, in front of the kernel's own types."""
 

@@ -87,7 +87,7 @@ def _check_argument(an: Analyzer, node: n.Call, row: Function, index: int) -> bo
             return True
         if isinstance(argument, n.MapAccess):
             return True
-        an.error(argument.span, f"{node.name}() expects a map to be provided")
+        an.error(argument.span, f"{node.name}() expects a map argument")
         return False
     if isinstance(argument, (n.TypeName, n.TypeOf)):
         if kind == "type":

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from ..base.diag import Diagnostics, did_you_mean
 from ..base.errors import UsageError
+from ..base.record import record
 from ..image import Scalar
 from ..lang import nodes as n
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Row:
     """One config variable: default, and the allowed words for those that take words."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from ..base import ctype as ct
 from ..base.ctype import CType
+from ..base.record import field, record
 from ..base.source import Span
 from ..image import Scalar
 from ..lang import nodes as n
@@ -47,7 +47,7 @@ class Growing:
         return result
 
 
-@dataclass(slots=True, eq=False)
+@record(eq=False)
 class VariableInfo:
     """A scratch variable: one per declaration. `captured`: a callback of a loop sees it too; `addressed`: & is applied."""
 
@@ -66,7 +66,7 @@ class VariableInfo:
         return self.grows.type
 
 
-@dataclass(slots=True, eq=False)
+@record(eq=False)
 class MapInfo:
     """A map over all probes: key and value types, declared kind and size."""
 
@@ -93,7 +93,7 @@ class MapInfo:
         return self.value.type
 
 
-@dataclass(slots=True, eq=False)
+@record(eq=False)
 class Unit:
     """One program: a probe's body with the points it serves, and everything found out about its nodes.
 
@@ -124,7 +124,7 @@ class Unit:
         return self.points[0].kind
 
 
-@dataclass(slots=True, eq=False)
+@record(eq=False)
 class Analysis:
     """A whole script, understood."""
 

@@ -165,6 +165,9 @@ def _comparison(an: Analyzer, node: n.Binary, left: CType, right: CType) -> CTyp
             return an.error(node.span, f"The {node.op} operator can not be used on expressions of type '{left}'")
         return ct.BOOL
     if isinstance(left, ints) and isinstance(right, ints):
+        if _is_signed(an, node.left, left) or _is_signed(an, node.right, right):
+            warn_of_cast(an, node.left, left, ct.INT64)
+            warn_of_cast(an, node.right, right, ct.INT64)
         return ct.BOOL
     same = type(left) is type(right) and isinstance(left, (ct.Tuple, ct.Record, ct.Array, ct.Buffer, ct.Opaque))
     if same and node.op in ("==", "!="):
@@ -184,14 +187,29 @@ def _arithmetic(an: Analyzer, node: n.Binary, left: CType, right: CType) -> CTyp
             return _mismatch(an, node, left, right)
         return an.error(node.span, f"The {node.op} operator can not be used on expressions of type '{left}'")
     unsigned = _acts_unsigned(an, node.left, left) and _acts_unsigned(an, node.right, right)
-    if node.op in ("/", "%") and not unsigned:
+    if node.op in ("/", "%") and ct.INT64 in (left, right):
         an.warning(
             node.span,
             f"signed operands for '{node.op}' can lead to undefined behavior (cast to unsigned to silence warning)",
         )
-    if node.op == "-":
-        return ct.INT64
-    return ct.UINT64 if unsigned else ct.INT64
+    result = ct.UINT64 if unsigned and node.op != "-" else ct.INT64
+    warn_of_cast(an, node.left, left, result)
+    warn_of_cast(an, node.right, right, result)
+    return result
+
+
+def warn_of_cast(an: Analyzer, node: n.Expr, found: CType, wanted: CType) -> None:
+    """Warn when an unsigned 64-bit value silently becomes a signed one."""
+    if found == ct.UINT64 and wanted == ct.INT64 and an.const(node) is None:
+        an.warning(
+            node.span,
+            f"Expression of type: {found} being cast to type: {wanted}. This may cause unexpected results. "
+            "Use an explicit cast to suppress this warning.",
+        )
+
+
+def _is_signed(an: Analyzer, side: n.Expr, t: CType) -> bool:
+    return isinstance(t, ct.Int) and not _acts_unsigned(an, side, t)
 
 
 def _acts_unsigned(an: Analyzer, side: n.Expr, t: ct.Int) -> bool:
@@ -393,7 +411,7 @@ def _index(an: Analyzer, node: n.Index) -> CType:
         if value is not None and not 0 <= value < found.size:
             return an.error(node.span, f"the index {value} is out of bounds for array of size {found.size}")
         return ct.INT8
-    return an.error(node.span, f"The array index operator [] can only be used on arrays and pointers, found {found}")
+    return an.error(node.span, f"The array index operator [] can only be used on arrays, pointers, and tuples, found {found}.")
 
 
 @expr_rule(n.Tuple)

@@ -11,7 +11,7 @@ from ..stdlib.table import functions
 from .analyzer import Analyzer, expr_rule, stmt_rule
 from .joins import fits, join
 from .model import Growing, MapInfo
-from .rules_ops import as_integer, join_values, require_condition
+from .rules_ops import as_integer, join_values, require_condition, warn_of_cast
 from .typenames import resolve_type
 
 MAX_UNROLL = 100
@@ -21,6 +21,8 @@ def note_value(an: Analyzer, grows: Growing, found: CType, node: n.Expr, name: s
     """Let `grows` hold a value of type `found` (the value of `node`); reports a mismatch and gives False."""
     if isinstance(found, ct.NoneType):
         return True
+    if an.reporting:
+        warn_of_cast(an, node, found, grows.type)
     if grows.first is None:
         grows.first = node.span
     if isinstance(found, ct.Bool) and isinstance(grows.declared or grows.known, ct.Int):
@@ -309,9 +311,9 @@ def _unroll(an: Analyzer, node: n.Unroll) -> None:
     if count is None:
         an.error(node.count.span, "invalid unroll value")
     elif count < 1:
-        an.error(node.count.span, "unroll minimum value is 1")
+        an.error(node.span, "unroll minimum value is 1")
     elif count > MAX_UNROLL:
-        an.error(node.count.span, f"unroll maximum value is {MAX_UNROLL}")
+        an.error(node.span, f"unroll maximum value is {MAX_UNROLL}")
     with an.scope():
         an.loops += 1
         an.statements(node.body)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 
+from ..base.record import replace
 from ..engine.protocol import Engine
 from ..image import Image
 from ..output.model import BenchResult, Output, TestResult

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,6 +14,8 @@ _TERM_GRACE_S = 1.0
 
 def split_command(command: str) -> list[str]:
     """The words of a command line, quotes as in a shell; nothing is expanded. Raises UsageError."""
+    import shlex
+
     try:
         words = shlex.split(command)
     except ValueError as error:

@@ -34,10 +34,6 @@ class Dispatcher:
             handler = self._handlers[event_id] = handler_of(self.scene, self._events[event_id])
         return handler
 
-    def has_exit(self, records: Sequence[Record]) -> bool:
-        """Whether an exit event is among the records."""
-        return any(self._events[i].kind == "exit" for i in set(self._ids(records)) if i < len(self._events))
-
     def dispatch(self, records: Sequence[Record]) -> None:
         """Handle records, oldest first, up to an exit event; what follows it is dropped."""
         if self.scene.exiting or not records:

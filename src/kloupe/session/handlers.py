@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from ..base.errors import InternalError
+from ..base.record import field, record
 from ..image import EventSpec, Image
 from ..output.decode import bytes_of_text, decoder, text_of_bytes
 from ..output.model import HelperFailure, Output, Place, PrintEach
@@ -32,7 +32,7 @@ _NO_LOOKUP = "Can't lookup map element because it does not exist."
 _HELPER_MESSAGES = {("map_update_elem", _E2BIG): _MAP_FULL, ("map_delete_elem", _ENOENT): _NO_DELETE}
 
 
-@dataclass(slots=True)
+@record
 class Scene:
     """What handlers work with, and what they leave behind."""
 
@@ -49,7 +49,7 @@ class Scene:
     full_maps: dict[str, int] = field(default_factory=dict)  # map -> updates that found no room
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Handler:
     """`handle` takes a run of records of one event. Events that only print text also give `each`, the bytes per record."""
 
@@ -103,8 +103,8 @@ def _print_value(scene: Scene, spec: EventSpec) -> Handler:
     emit = scene.out.value(last.type)
 
     def handle(records: Sequence[Record]) -> None:
-        for record in records:
-            emit(read(record))
+        for item in records:
+            emit(read(item))
 
     return Handler(handle)
 
@@ -117,8 +117,8 @@ def _print_entry(scene: Scene, spec: EventSpec) -> Handler:
     emit = scene.out.value(reader.value_type)
 
     def handle(records: Sequence[Record]) -> None:
-        for record in records:
-            emit(reader.entry(bytes(record[key.offset : key.offset + key.type.size])))
+        for item in records:
+            emit(reader.entry(bytes(item[key.offset : key.offset + key.type.size])))
 
     return Handler(handle)
 
@@ -197,10 +197,10 @@ def _join(scene: Scene, spec: EventSpec) -> Handler:
     delimiter = bytes_of_text(str(spec.params.get("delimiter", " ")))
 
     def handle(records: Sequence[Record]) -> None:
-        for record in records:
+        for item in records:
             words: list[bytes] = []
             for field_of in read:
-                value = field_of(record)
+                value = field_of(item)
                 word = bytes_of_text(value) if isinstance(value, str) else bytes(value).partition(b"\0")[0]
                 if not word:
                     break
@@ -225,9 +225,9 @@ def _helper_error(scene: Scene, spec: EventSpec) -> Handler:
     place, helper = place_of(spec), str(spec.params["helper"]).removeprefix("bpf_")
 
     def handle(records: Sequence[Record]) -> None:
-        for record in records:
+        for item in records:
             scene.error_count += 1
-            code = int(read[0](record))
+            code = int(read[0](item))
             errno_message = os.strerror(abs(code))
             if helper == "map_lookup_elem":
                 message = _NO_LOOKUP

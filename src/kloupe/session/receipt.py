@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from ..base.record import field, record
 from ..engine.protocol import Engine
 from ..image import MapSpec
 from ..output.model import Output
@@ -19,7 +19,7 @@ class CountsMissedRuns(Protocol):
         """Program or probe name -> runs missed."""
 
 
-@dataclass(slots=True)
+@record
 class Receipt:
     """Collects the losses of one session."""
 

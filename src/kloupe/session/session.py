@@ -6,9 +6,9 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from ..base.errors import AttachError, KloupeError
+from ..base.record import record
 from ..engine.protocol import Engine
 from ..image import AttachSpec, Image, ProgramSpec
 from ..output.decode import TRUNCATED
@@ -24,6 +24,7 @@ from .receipt import Receipt
 from .symbolize import NoSymbols, Symbolizer
 from .wait import Pace, SignalWatch, Waiter
 
+START_MAP = ".start"  # an array of one u64: boot-time nanoseconds at the start of the session
 NOTIFY_VARIABLE = "__BPFTRACE_NOTIFY_PROBES_ATTACHED"
 BIG_ENDIAN_ARCHES = ("s390x", "ppc64", "mips64", "sparc64")
 
@@ -36,7 +37,7 @@ _IDLE_MS = 100  # the longest a session sleeps before it looks at lost events an
 _CHECK_S = 0.1
 
 
-@dataclass(slots=True)
+@record
 class Options:
     """How to run. `mode`: "run", "test", "bench" or "dry" (attach, say nothing, end).
 
@@ -65,6 +66,15 @@ def programs_of(image: Image, kind: str) -> Iterator[tuple[ProgramSpec, AttachSp
         for spec in program.attach:
             if spec.kind == kind:
                 yield program, spec
+
+
+def _count_probes(program: ProgramSpec, failed: set[int]) -> int:
+    """How many probes of the script a program serves now; `failed` are the identities of attach points that failed."""
+    points = [spec for spec in program.attach if spec.kind not in ("test", "bench")]
+    attached = sum(1 for spec in points if id(spec) not in failed)
+    if attached and program.probe_count and len(points) == 1:  # one attach point in place of many
+        return program.probe_count
+    return attached
 
 
 class Session:
@@ -133,6 +143,13 @@ class Session:
 
     # -- the steps ------------------------------------------------------------------------------------------------
 
+    def _note_start(self) -> None:
+        """Give programs that ask for `elapsed` the moment it counts from."""
+        if any(spec.name == START_MAP for spec in self.image.maps):
+            now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            order = "little" if is_little_endian(self.image) else "big"
+            self.engine.map(START_MAP).update(bytes(4), now.to_bytes(8, order))
+
     def _run(self) -> int:
         if not any(program.attach for program in self.image.programs):
             if not self.options.quiet:
@@ -142,6 +159,7 @@ class Session:
             self._watch = ProcessWatch(self.options.pid)
         self._waiter = Waiter(self._descriptors())
         self.engine.load(self.image)
+        self._note_start()
         signals = self._watch_signals()
         try:
             self._run_begin()
@@ -176,13 +194,10 @@ class Session:
         return SignalWatch(handlers, self._waiter.wake_write)
 
     def _run_begin(self) -> None:
-        """Run begin programs up to one that calls exit(); keep what they sent until the attach is announced."""
+        """Run the begin programs, all of them even after exit(); keep what they sent until the attach is announced."""
         for program, _ in programs_of(self.image, "begin"):
             self.engine.run_once(program)
-            records = self.engine.poll(0)
-            self._pending += records
-            if records and self.dispatcher.has_exit(records):
-                break
+            self._pending += self.engine.poll(0)
 
     def _run_checks(self) -> int:
         from .checks import run_benchmarks, run_tests
@@ -208,8 +223,9 @@ class Session:
                 if failure.reason:
                     self.out.note("WARNING", failure.reason)
                 self.out.note("WARNING", f"Unable to attach probe: {failure.spec.name}. Skipping.")
-        kinds = [spec.kind for program in self.image.programs for spec in program.attach]
-        attached = len([kind for kind in kinds if kind not in ("test", "bench")]) - len(failures)
+        kinds = {spec.kind for program in self.image.programs for spec in program.attach}
+        failed = {id(failure.spec) for failure in failures}
+        attached = sum(_count_probes(program, failed) for program in self.image.programs)
         if attached <= 0:
             for kind in ("test", "bench"):
                 if kind in kinds:

@@ -32,9 +32,7 @@ def _hist(an: Analyzer, node: n.Call) -> CType:
     if len(node.arguments) > 1:
         bits = an.int_const(node.arguments[1]) or 0
         if not 0 <= bits <= 5:
-            return an.error(
-                node.arguments[1].span, f"hist() bits (second argument) must be between 0 and 5, got {bits}"
-            )
+            return an.error(node.span, f"hist: bits {bits} must be 0..5")
     return ct.Histogram("hist", bits)
 
 

@@ -22,7 +22,7 @@ def _known_map(an: Analyzer, node: n.Call) -> MapInfo | None:
 
     subject = node.arguments[0]
     if not isinstance(subject, n.Map):
-        an.error(subject.span, f"{node.name}() expects a map to be provided")
+        an.error(subject.span, f"{node.name}() expects a map argument")
         return None
     info = an.map(subject)
     if an.reporting and info.scalar is None and not info.declared:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal as signals
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..base import ctype as ct
 from ..base.ctype import CType, Space
@@ -193,7 +193,7 @@ def _bswap(lo: Lowerer, node: n.Call) -> Operand:
     return Scalar(value if t.size == 1 else lo.b.byte_swap(value, 8 * t.size), t)
 
 
-def _type_test(test):  # type: ignore[no-untyped-def]
+def _type_test(test: Any) -> Any:
     def infer(an: Analyzer, node: n.Call) -> CType:
         from ..sema.typenames import type_of_operand
 

@@ -6,12 +6,12 @@ A new builtin or function is a row here and nothing else: sema asks a row for ty
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.ctype import CType
+from ..base.record import record
 
 if TYPE_CHECKING:
     from ..codegen.lower import Lowerer
@@ -24,7 +24,7 @@ Lower = Callable[["Lowerer", "n.Call"], "Operand"]
 Update = Callable[["Lowerer", "n.Call", Any], None]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Function:
     """One function. `arguments` are kinds per parameter, checked before `infer` runs (see sema/calls.py):
 
@@ -43,7 +43,7 @@ class Function:
     unsafe: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Builtin:
     """One builtin: a bare name with a value."""
 

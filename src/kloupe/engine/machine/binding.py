@@ -126,6 +126,16 @@ class Binding:
             return self.callbacks[entry]
         return None
 
+    def misaligned(self, address: int | None, size: int) -> str:
+        """A line that faults when `address` is known and not a multiple of `size` in the stack or the context; else "".
+
+        The verifier is strict about those two on every architecture (check_ptr_alignment in kernel/bpf/verifier.c).
+        """
+        if address is None or address % size == 0:
+            return ""
+        strict = {self.core.context_address >> WINDOW_BITS, *(end >> WINDOW_BITS for end in self.frames.values())}
+        return f"core.misaligned({address}, {size})" if address >> WINDOW_BITS in strict else ""
+
     def region(self, address: int, size: int, *, write: bool) -> str:
         """The name of the bytes that hold `address`, when they are known now, never move, and `size` bytes fit; else ""."""
         window = address >> WINDOW_BITS

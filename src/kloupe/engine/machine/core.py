@@ -70,6 +70,9 @@ class Core:
         self.context_address = self.space.add(CONTEXT_NAME, b"")
         self._key_cells: dict[int, list[int]] = {}
         self.own_task = task
+        self.made_up: MemorySource | None = (
+            None  # kernel objects that the machine invents, asked before the event's memory
+        )
         self.set_event(b"", task, None, NO_STACKS, 0, 0, {}, False)
 
     def set_event(
@@ -129,6 +132,11 @@ class Core:
             if data is None or offset + size > len(data):
                 raise MemoryFault(f"no memory at {address:#x}")
             return bytes(data[offset : offset + size])
+        if self.made_up is not None and not user:
+            try:
+                return self.made_up.read(address, size, False)
+            except MemoryFault:
+                pass
         if self.memory is None:
             raise MemoryFault(f"no memory at {address:#x}")
         return self.memory.read(address, size, user)
@@ -164,6 +172,10 @@ class Core:
     def over_limit(self) -> None:
         """Stop a program that does not end."""
         raise LimitFault(f"more than {self.limit_insns} instructions in one run")
+
+    def misaligned(self, address: int, size: int) -> None:
+        """Stop at an access that the verifier refuses for its alignment."""
+        raise MachineFault(f"{size} bytes at {address:#x}: not aligned (the stack and the context must be)")
 
     def unsupported(self, what: str) -> None:
         """Stop at something that only the kernel can do."""

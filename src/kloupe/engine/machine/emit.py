@@ -36,7 +36,13 @@ class Emitter:
     def lines(self, index: int, known: Known) -> list[str]:
         """The lines of the instruction at `index`, given what registers hold."""
         insn = self.program.code[index]
-        return _EMITTERS[insn.instruction_class](self, index, insn, known)
+        emitted = _EMITTERS[insn.instruction_class](self, index, insn, known)
+        base = _BASES.get(insn.instruction_class)
+        if base is not None:
+            size = isa.BYTES_OF_SIZE[insn.opcode & isa.SIZE_MASK]
+            fault = self.program.misaligned(self._address(base(insn), insn.off, known)[1], size)
+            return [fault, *emitted] if fault else emitted
+        return emitted
 
     def _wide(self, index: int, insn: Instruction, known: Known) -> list[str]:
         value = self.program.constant(index)
@@ -215,6 +221,13 @@ def _sign_extended(register: str, size: int) -> str:
     half = 1 << 8 * size - 1
     return f"({register} ^ {half:#x}) - {half:#x} & {templates.M64}"
 
+
+# The register that holds the address, of the classes that access memory.
+_BASES: dict[int, Callable[[Instruction], int]] = {
+    isa.LDX: lambda insn: insn.src,
+    isa.ST: lambda insn: insn.dst,
+    isa.STX: lambda insn: insn.dst,
+}
 
 _EMITTERS: dict[int, Callable[[Emitter, int, Instruction, Known], list[str]]] = {
     isa.LD: Emitter._wide,

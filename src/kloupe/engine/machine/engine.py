@@ -16,6 +16,7 @@ from .maps import ArrayMap, CurrentCpu, HashMap, Map, StackTraceMap
 from .memory import AddressSpace, MemorySource
 from .ringbuf import RingBuffer
 from .task import NO_STACKS, Stacks, Task, this_task
+from .task_memory import TaskMemory
 from .translate import Translation, translate_program
 
 MAP_CLASSES: dict[str, type[Map]] = {
@@ -75,7 +76,8 @@ class MachineEngine:
     `task` is who runs the own probes (default: this thread). `feeds` are attach kinds that somebody feeds with `fire`; others
     but the own ones fail to attach. `cpus` is the number of CPUs of per-CPU maps. `exact_ring` limits the ring buffer to the
     Image's size; otherwise it may hold 64 MiB, since nobody reads it while a program runs. `allow_effects` lets programs
-    ask for signals, overrides and writes to user memory, which are then found in `effects`; nothing is done to anybody here.
+    ask for signals, overrides and writes to user memory, which are then found in `effects`; nothing is done to anybody here. `task_fields` are byte offsets
+    in task_struct of the target the Image is for (pid, tgid, comm, real_parent, parent), so that programs can follow the current task.
     """
 
     name = "machine"
@@ -91,6 +93,7 @@ class MachineEngine:
         limit_insns: int = DEFAULT_LIMIT_INSNS,
         exact_ring: bool = False,
         allow_effects: bool = False,
+        task_fields: Mapping[str, int] | None = None,
     ) -> None:
         self.clock: Clock = clock or RealClock()
         self.feeds = feeds
@@ -98,6 +101,8 @@ class MachineEngine:
         self._exact_ring = exact_ring
         self._core = Core(task or this_task(), self.clock, cpus=cpus, seed=seed, limit_insns=limit_insns)
         self._core.allow_effects = allow_effects
+        if task_fields:
+            self._core.made_up = TaskMemory(lambda: self._core.task, task_fields)
         self._maps: dict[str, Map] = {}
         self._probes: dict[str, _Probe] = {}
         self._timers: list[_Timer] = []

@@ -9,8 +9,8 @@ import struct
 from errno import EINVAL, EOPNOTSUPP, EPERM
 
 from .core import Core, Effect
+from .task import COMM_BYTES
 
-COMM_BYTES = 16
 HZ = 250  # CONFIG_HZ of most distributions; the machine cannot know the kernel's
 INITIAL_JIFFIES = -300 * HZ & 0xFFFFFFFF  # include/linux/jiffies.h
 _WORD = 8
@@ -77,7 +77,7 @@ def get_current_comm(core: Core, buffer: int, size: int) -> int:
 
 def get_current_task(core: Core) -> int:
     """The address of the task_struct."""
-    return core.task.address
+    return core.task.pointer
 
 
 def get_current_cgroup_id(core: Core) -> int:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass, field
+
+from ...base.record import record
+
+COMM_BYTES = 16  # TASK_COMM_LEN
 
 # Where a task that nobody gave an address seems to live: in the direct mapping of kernel memory, so it looks like a pointer.
 FAKE_TASK_ADDRESS = 0xFFFF_8881_0000_0000
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Task:
     """A thread. `pid` is the process (the kernel's tgid), `tid` the thread. `address` is its task_struct, 0: a fake one."""
 
@@ -26,15 +29,21 @@ class Task:
     address: int = 0
     ns_pid: int = 0  # pid and tid in its own pid namespace; 0: the same
     ns_tid: int = 0
-    pid_tgid: int = field(init=False)
-    uid_gid: int = field(init=False)
 
-    def __post_init__(self) -> None:
-        set_field = object.__setattr__
-        set_field(self, "pid_tgid", self.pid << 32 | self.tid & 0xFFFFFFFF)
-        set_field(self, "uid_gid", (self.gid & 0xFFFFFFFF) << 32 | self.uid & 0xFFFFFFFF)
-        if not self.address:
-            set_field(self, "address", FAKE_TASK_ADDRESS + (self.tid << 14))
+    @property
+    def pid_tgid(self) -> int:
+        """What bpf_get_current_pid_tgid gives: process id above, thread id below."""
+        return self.pid << 32 | self.tid & 0xFFFFFFFF
+
+    @property
+    def uid_gid(self) -> int:
+        """What bpf_get_current_uid_gid gives: group above, user below."""
+        return (self.gid & 0xFFFFFFFF) << 32 | self.uid & 0xFFFFFFFF
+
+    @property
+    def pointer(self) -> int:
+        """The address that bpf_get_current_task gives."""
+        return self.address or FAKE_TASK_ADDRESS + (self.tid << 14)
 
 
 def this_task() -> Task:
@@ -69,7 +78,7 @@ def _own_cgroup_id() -> int:
     return 1
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Stacks:
     """The call stacks at an event, innermost address first; None: there is none."""
 
