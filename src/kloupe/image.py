@@ -101,11 +101,12 @@ class ProgramSpec:
 class MapSpec:
     """One map. Script maps keep their name with `@`; kloupe's own begin with a dot (".events", ".scratch", ".data").
 
-    `kind`: array, percpu_array, hash, percpu_hash, lru_hash, lru_percpu_hash, ringbuf, stack_trace.
+    `kind`: array, percpu_array, hash, percpu_hash, lru_hash, lru_percpu_hash, ringbuf, stack_trace, array_of_maps.
     For script maps `value_type` is set. `key_type` None: a scalar map - an array or percpu_array with one element
     {u64 is_set, value}, printed only if is_set. Histogram values: the kernel's key is `key_type`'s bytes padded to 8, then
     u64 bucket number; a scalar histogram is a percpu_array indexed by bucket.
-    `initial` fills element 0 at creation (array maps).
+    `initial` fills element 0 at creation (array maps). An array_of_maps holds the maps `members` in order, which are alike in
+    kind and sizes and stand before it in the Image.
     """
 
     name: str
@@ -118,6 +119,7 @@ class MapSpec:
     value_type: CType | None = None
     initial: bytes = b""
     read_only: bool = False
+    members: tuple[str, ...] = ()
 
     @property
     def is_script_map(self) -> bool:
@@ -133,7 +135,7 @@ class EventSpec:
     printf         the arguments                         format
     errorf, warnf  the arguments                         format
     print_value    the value                             -
-    print_entry    key, value                            map       print(@m[k])
+    print_entry    key, and the value (none: read it)    map       print(@m[k])
     print_map      -                                     map, top, div
     clear, zero    -                                     map
     exit           i64 status                            -

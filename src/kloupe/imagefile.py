@@ -65,6 +65,7 @@ _MAP = made_of(
     value_type=OPTIONAL_TYPE,
     initial=BYTES,
     read_only=BOOL,
+    members=sequence(TEXT),
 )
 _EVENT_FIELD = made_of(EventField, name=TEXT, offset=INT, type=TYPE)
 _LAYOUT = made_of(EventLayout, size=INT, fields=sequence(_EVENT_FIELD))

@@ -96,7 +96,8 @@ def record(cls: type[T] | None = None, /, *, frozen: bool = False, eq: bool = Tr
 
 
 def _make(cls: type[T], frozen: bool, eq: bool) -> type[T]:
-    own = [name for name, t in cls.__dict__.get("__annotations__", {}).items() if not str(t).startswith("ClassVar")]
+    annotations: dict[str, Any] = vars(cls).get("__annotations__", {})
+    own = [name for name, t in annotations.items() if not str(t).startswith("ClassVar")]
     base = cls.__bases__[0]
     fields = (*getattr(base, "FIELDS", ()), *own)
     namespace = {name: value for name, value in cls.__dict__.items() if name not in ("__dict__", "__weakref__")}

@@ -44,6 +44,7 @@ MAP_TYPES: dict[str, int] = {
     "cgroup_array": 8,
     "lru_hash": 9,
     "lru_percpu_hash": 10,
+    "array_of_maps": 12,
     "ringbuf": 27,
     "task_storage": 29,
 }

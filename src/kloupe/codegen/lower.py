@@ -62,6 +62,7 @@ class Parts:
     events: list[EventSpec] = field(default_factory=list)
     maps: dict[str, MapSpec] = field(default_factory=dict)
     zero_bytes: int = 0
+    groups: dict[str, tuple[str, int]] = field(default_factory=dict)  # map -> (map of maps, index), see map_groups.py
 
 
 @record

@@ -10,7 +10,7 @@ from ..ir.ops import Reg, Value
 from ..lang import nodes as n
 from ..sema.model import MapInfo
 from .lower import Lowerer
-from .lower_maps import FLAG_BYTES, element, info_of, is_direct, key_of, lookup, make_key, scalar_place, spec_of
+from .lower_maps import FLAG_BYTES, element, handle, info_of, is_direct, key_of, lookup, make_key, scalar_place
 from .operand import Operand, Scalar
 
 
@@ -173,7 +173,6 @@ def read_aggregate(lo: Lowerer, info: MapInfo, key: Reg) -> Operand:
     """The merged value of an aggregate as a number: the CPUs' values one after the other."""
     t = info.value_type
     assert isinstance(t, ct.Aggregate)
-    spec = spec_of(lo, info)
     offset = FLAG_BYTES if info.scalar else 0
     total, count = lo.b.const(0), lo.b.const(0)
 
@@ -191,7 +190,7 @@ def read_aggregate(lo: Lowerer, info: MapInfo, key: Reg) -> Operand:
         with lo.when("ne", address, 0):
             merge(address)
     else:
-        _each_cpu(lo, spec.name, key, merge)
+        _each_cpu(lo, info, key, merge)
     if t.kind in ("avg", "stats"):
         result = lo.b.const(0)
         with lo.when("ne", count, 0):
@@ -200,14 +199,14 @@ def read_aggregate(lo: Lowerer, info: MapInfo, key: Reg) -> Operand:
     return Scalar(total, ct.Int(8, t.signed))
 
 
-def _each_cpu(lo: Lowerer, name: str, key: Reg, merge: Callable[[Reg], None]) -> None:
+def _each_cpu(lo: Lowerer, info: MapInfo, key: Reg, merge: Callable[[Reg], None]) -> None:
     cpu = lo.b.const(0)
     head, body, after = lo.b.block(), lo.b.block(), lo.b.block()
     lo.b.jump(head)
     lo.b.start(head)
     lo.b.branch("lt", cpu, lo.target.cpu_count, body, after)
     lo.b.start(body)
-    address = lo.b.call("map_lookup_percpu_elem", lo.b.map(name), key, cpu)
+    address = lo.b.call("map_lookup_percpu_elem", handle(lo, info), key, cpu)
     with lo.when("ne", address, 0):
         merge(address)
     lo.b.move(cpu, lo.b.alu("add", cpu, 1))

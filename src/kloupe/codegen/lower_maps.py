@@ -98,13 +98,39 @@ def info_of(lo: Lowerer, target: n.Map | n.MapAccess) -> MapInfo:
 
 def lookup(lo: Lowerer, info: MapInfo, key: Reg) -> Reg:
     """The address of the element, or null."""
-    return lo.b.call("map_lookup_elem", lo.b.map(spec_of(lo, info).name), key)
+    return lo.b.call("map_lookup_elem", handle(lo, info), key)
+
+
+def handle(lo: Lowerer, info: MapInfo) -> Reg:
+    """The map, for helpers; through its map of maps when the script has more maps than a program may name."""
+    name = spec_of(lo, info).name
+    if name not in lo.parts.groups:
+        return lo.b.map(name)
+    outer, index = lo.parts.groups[name]
+    key = lo.b.slot(4, 4)
+    lo.b.store(key, 0, 4, index)
+    found = lo.b.call("map_lookup_elem", lo.b.map(outer), lo.b.address(key))
+    return _present(lo, found)
+
+
+def _present(lo: Lowerer, found: Reg) -> Reg:
+    """What a lookup that cannot fail gave; the verifier wants the test."""
+    absent, present = lo.b.block(), lo.b.block()
+    lo.b.branch("eq", found, 0, absent, present)
+    lo.b.start(absent)
+    lo.b.exit(1 if lo.loops and lo.loops[-1].callback else 0)
+    lo.b.start(present)
+    return found
 
 
 def scalar_place(lo: Lowerer, info: MapInfo) -> Mem:
     """The value of a scalar map that is a plain array."""
     spec = spec_of(lo, info)
-    return Mem(lo.b.map_value(spec.name), FLAG_BYTES, info.value_type, Space.BPF)
+    if spec.name in lo.parts.groups:
+        base = _present(lo, lookup(lo, info, make_key(lo, info, None)))
+    else:
+        base = lo.b.map_value(spec.name)
+    return Mem(base, FLAG_BYTES, info.value_type, Space.BPF)
 
 
 def is_direct(info: MapInfo) -> bool:
@@ -202,7 +228,7 @@ def _value_source(lo: Lowerer, info: MapInfo, value: Operand) -> Reg:
 
 def update(lo: Lowerer, info: MapInfo, key: Reg, value: Reg, flags: int) -> None:
     """bpf_map_update_elem; a full map is reported."""
-    result = lo.b.call("map_update_elem", lo.b.map(spec_of(lo, info).name), key, value, flags)
+    result = lo.b.call("map_update_elem", handle(lo, info), key, value, flags)
     with lo.when("slt", result, 0):
         report_full(lo, info, result)
 
@@ -223,7 +249,7 @@ def element(lo: Lowerer, info: MapInfo, key: Reg, initial: Mem | None = None) ->
     with lo.when("eq", found, 0):
         spec = spec_of(lo, info)
         source = lo.pointer(initial) if initial is not None else zero_source(lo, spec.value_size)
-        result = lo.b.call("map_update_elem", lo.b.map(spec.name), key, source, BPF_NOEXIST)
+        result = lo.b.call("map_update_elem", handle(lo, info), key, source, BPF_NOEXIST)
         lo.b.move(found, lookup(lo, info, key))
         with lo.when("eq", found, 0):
             report_full(lo, info, result)

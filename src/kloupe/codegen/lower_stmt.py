@@ -7,17 +7,19 @@ from collections.abc import Callable, Iterable
 from ..base import ctype as ct
 from ..base.ctype import Space
 from ..base.errors import NotSupported
-from ..ir.ops import Reg, Value
+from ..ir.ops import Reg, Slot, Value
 from ..lang import nodes as n
 from ..sema.model import VariableInfo
 from ..stdlib.table import functions
 from .lower import Loop, Lowerer, lowers, lowers_stmt
+from .lower_events import runtime_error
 from .lower_expr import condition
-from .lower_maps import increment, info_of, spec_of, write_map
+from .lower_maps import handle, increment, info_of, write_map
 from .memory import store, zero
 from .operand import Mem, Nothing, Operand, Scalar
 
 MAX_ITERATIONS = 1 << 23  # BPF_MAX_LOOPS in the kernel's bpf_loop
+MAX_PARTS = 4  # calls of bpf_loop for one long range
 INLINE_ITERATIONS = 8192  # bound of a loop on kernels without bpf_loop, where the verifier walks every iteration
 
 
@@ -283,6 +285,10 @@ def _for(lo: Lowerer, node: n.For) -> None:
 
 def _for_range(lo: Lowerer, node: n.For, bounds: n.RangeExpr) -> None:
     info = lo.unit.declarations[node]
+    known = [value for value in (lo.const(bounds.start), lo.const(bounds.end)) if isinstance(value, int)]
+    length = known[1] - known[0] if len(known) == 2 else None
+    if length is not None and length <= 0:
+        return
     first, end = lo.reg(lo.scalar(bounds.start)), lo.reg(lo.scalar(bounds.end))
     if not _has_bpf_loop(lo):
         _inline_range(lo, node, info, first, end)
@@ -298,9 +304,33 @@ def _for_range(lo: Lowerer, node: n.For, bounds: n.RangeExpr) -> None:
         assign(lo, info, Scalar(lo.b.alu("add", lo.b.load(base, 0, 8), index), info.type))
 
     def call(function: Reg) -> None:
-        lo.b.call("loop", count, function, lo.b.captures(), 0)
+        if length is not None and length <= MAX_ITERATIONS:
+            lo.b.call("loop", length, function, lo.b.captures(), 0)
+        else:
+            _call_loop(lo, count, function, base)
 
     _in_callback(lo, "range", 2, node.body, start, call)
+
+
+def _call_loop(lo: Lowerer, count: Reg, function: Reg, base: Slot) -> None:
+    """bpf_loop over `count` iterations; a longer range than the kernel allows at once is run in parts.
+
+    `base` holds the first value; each part moves it on. A part that was left early ends the loop.
+    """
+    rest, part = lo.b.reg(), lo.b.reg()
+    lo.b.move(rest, count)
+    for _ in range(MAX_PARTS):
+        with lo.when("ne", rest, 0):
+            lo.b.move(part, rest)
+            with lo.when("gt", part, MAX_ITERATIONS):
+                lo.b.move(part, MAX_ITERATIONS)
+            done = lo.b.call("loop", part, function, lo.b.captures(), 0)
+            lo.b.move(rest, lo.b.alu("sub", rest, part))
+            lo.b.store(base, 0, 8, lo.b.alu("add", lo.b.load(base, 0, 8), part))
+            with lo.when("ne", done, part):
+                lo.b.move(rest, 0)
+    with lo.when("ne", rest, 0):
+        runtime_error(lo, f"The loop was cut off after {MAX_PARTS * MAX_ITERATIONS} iterations.")
 
 
 def _inline_range(lo: Lowerer, node: n.For, info: VariableInfo, first: Reg, end: Reg) -> None:
@@ -332,7 +362,6 @@ def _for_map(lo: Lowerer, node: n.For, iterable: n.Map) -> None:
             hint="Print the map instead; user space can read it on every kernel.",
         )
     info = lo.analysis.maps[iterable.name]
-    spec = spec_of(lo, info)
     variable = lo.unit.declarations[node]
     pair = variable.type
     assert isinstance(pair, ct.Tuple)
@@ -352,6 +381,6 @@ def _for_map(lo: Lowerer, node: n.For, iterable: n.Map) -> None:
             store(lo, target, Mem(value, 0, pair.elements[1], Space.BPF))
 
     def call(function: Reg) -> None:
-        lo.b.call("for_each_map_elem", lo.b.map(spec.name), function, lo.b.captures(), 0)
+        lo.b.call("for_each_map_elem", handle(lo, info), function, lo.b.captures(), 0)
 
     _in_callback(lo, "each", 4, node.body, start, call)

@@ -7,7 +7,7 @@ import sys
 from ..base import ctype as ct
 from ..base.ctype import Space
 from ..base.layout import align_up
-from ..ir.ops import Block
+from ..ir.ops import Block, Slot
 from .lower import Lowerer
 from .memory import read_string, store, zero
 from .operand import Deferred, Mem, Operand, Scalar
@@ -114,7 +114,7 @@ def _readable(lo: Lowerer, operand: Operand, enough: int) -> Mem:
 
 
 def _compare_bytes(lo: Lowerer, a: Mem, b: Mem, size: int, same: Block, different: Block) -> None:
-    if size <= COMPARE_INLINE:
+    if size <= COMPARE_INLINE or lo.target.has("bpf_loop") is False:
         at = 0
         while at < size:
             aligned = (a.offset + at) | (b.offset + at) | at
@@ -131,17 +131,34 @@ def _compare_bytes(lo: Lowerer, a: Mem, b: Mem, size: int, same: Block, differen
 
 
 def _compare_loop(lo: Lowerer, a: Mem, b: Mem, size: int, same: Block, different: Block) -> None:
-    """A bounded loop over bytes: the verifier walks it once per iteration."""
-    index = lo.b.const(0)
-    pa, pb = lo.pointer(a), lo.pointer(b)
-    head, body, step = lo.b.block(), lo.b.block(), lo.b.block()
-    lo.b.jump(head)
-    lo.b.start(head)
-    lo.b.branch("lt", index, size, body, same)
-    lo.b.start(body)
-    x = lo.b.load(lo.b.alu("add", pa, index), 0, 1)
-    y = lo.b.load(lo.b.alu("add", pb, index), 0, 1)
-    lo.b.branch("eq", x, y, step, different)
-    lo.b.start(step)
-    lo.b.move(index, lo.b.alu("add", index, 1))
-    lo.b.jump(head)
+    """Compare word by word in a callback, which the verifier walks once whatever the size; then the bytes left over."""
+    words, rest = divmod(size, 8)
+    pa, pb = _captured_pointer(lo, a), _captured_pointer(lo, b)
+    verdict = lo.b.slot(8, 8, captured=True, name="differs")
+    lo.b.store(verdict, 0, 8, 0)
+    with lo.b.callback("compare", 2, 1) as function:
+        index = lo.b.extend(lo.b.parameter(0), 4, False)
+        inside, differs, equal = lo.b.block(), lo.b.block(), lo.b.block()
+        lo.b.branch("lt", index, words, inside, equal)
+        lo.b.start(inside)
+        at = lo.b.alu("lsh", index, 3)
+        x = lo.b.load(lo.b.alu("add", lo.b.load(pa, 0, 8), at), 0, 8)
+        y = lo.b.load(lo.b.alu("add", lo.b.load(pb, 0, 8), at), 0, 8)
+        lo.b.branch("ne", x, y, differs, equal)
+        lo.b.start(differs)
+        lo.b.store(verdict, 0, 8, 1)
+        lo.b.exit(1)
+        lo.b.start(equal)
+        lo.b.exit(0)
+    lo.b.call("loop", words, lo.b.function_ref(function), lo.b.captures(), 0)
+    following = lo.b.block()
+    lo.b.branch("eq", lo.b.load(verdict, 0, 8), 0, following, different)
+    lo.b.start(following)
+    _compare_bytes(lo, a.at(8 * words, a.type), b.at(8 * words, b.type), rest, same, different)
+
+
+def _captured_pointer(lo: Lowerer, place: Mem) -> Slot:
+    """The place's address in memory that callbacks see."""
+    slot = lo.b.slot(8, 8, captured=True, name="pointer")
+    lo.b.store(slot, 0, 8, lo.pointer(place))
+    return slot

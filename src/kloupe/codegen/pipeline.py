@@ -25,6 +25,7 @@ from .lower import Parts, place_of
 from .lower_events import EVENTS_MAP, LOST_MAP
 from .lower_maps import map_spec
 from .lower_unit import lower_unit
+from .map_groups import group_maps
 from .memory import ZERO_MAP
 
 SCRATCH_MAP = ".scratch"
@@ -74,6 +75,7 @@ def make_image(compilation: Compilation, name: str, target: Target, options: Com
     """Lower and emit every unit, and put the Image together."""
     analysis = compilation.analysis
     parts = Parts(analysis, target, options)
+    group_maps(parts)
     programs, scratch_bytes = [], 0
     for number, unit in enumerate(analysis.units):
         program_name = _NAME.sub("_", unit.points[0].name)[:120] + f"_{number + 1}"

@@ -22,10 +22,13 @@ from .bpf import (
 from .syscall import address_of, syscall
 
 
-def create_map(kind: int, key_size: int, value_size: int, max_entries: int, flags: int = 0, name: str = "") -> int:
-    """A new map; sizes in bytes. Kinds: bpf.program_types.MAP_TYPES."""
+def create_map(
+    kind: int, key_size: int, value_size: int, max_entries: int, flags: int = 0, name: str = "", inner_fd: int = 0
+) -> int:
+    """A new map; sizes in bytes. Kinds: bpf.program_types.MAP_TYPES. `inner_fd`: a map like those that a map of maps holds."""
     return bpf(
-        MAP_CREATE, make_attr("IIIIIII16s", kind, key_size, value_size, max_entries, flags, 0, 0, object_name(name))
+        MAP_CREATE,
+        make_attr("IIIIIII16s", kind, key_size, value_size, max_entries, flags, inner_fd, 0, object_name(name)),
     )
 
 

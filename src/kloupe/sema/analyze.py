@@ -47,9 +47,10 @@ def analyze(program: n.Program, target: Target, options: CompileOptions, diagnos
 def read_c_part(program: n.Program, target: Target, diagnostics: Diagnostics) -> CTypes:
     """The declarations before the first probe. Raises ScriptError with exit status 2 for bad C."""
     types = CTypes()
-    if program.c_text is None:
+    parts = [*program.headers, *([program.c_text] if program.c_text is not None else [])]
+    if not parts:
         return types
-    declarations = parse_c(program.c_text, target, diagnostics)
+    declarations = parse_c(parts, target, diagnostics, machine=target.arch.name)
     types.structs = declarations.structs
     types.enums = declarations.enums
     types.typedefs = declarations.typedefs

@@ -411,7 +411,9 @@ def _index(an: Analyzer, node: n.Index) -> CType:
         if value is not None and not 0 <= value < found.size:
             return an.error(node.span, f"the index {value} is out of bounds for array of size {found.size}")
         return ct.INT8
-    return an.error(node.span, f"The array index operator [] can only be used on arrays, pointers, and tuples, found {found}.")
+    return an.error(
+        node.span, f"The array index operator [] can only be used on arrays, pointers, and tuples, found {found}."
+    )
 
 
 @expr_rule(n.Tuple)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import time
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ from ..image import Image, MapSpec
 from .symbolize import Symbolizer
 
 _FIRST_S, _LONGEST_S = 0.05, 2.0
+_START_LOOKS, _START_STEP_S = 16, 0.0002
 _COST_FACTOR = 20  # looking takes at most a twentieth of the time
 
 
@@ -51,6 +53,18 @@ class PidKeeper:
         self._interval_s = _FIRST_S
         self._next = time.monotonic()
         self.active = bool(self._maps or self._pids)
+
+    def prepare(self) -> None:
+        """Do what takes long at first (imports) before the child starts, by looking at ourselves."""
+        if self._pids:
+            self._symbolizer.remember(os.getpid(), files=False)
+
+    def follow_start(self) -> None:
+        """Look closely while the child starts: it may be gone in two milliseconds, and its libraries with it."""
+        for _ in range(_START_LOOKS if self._pids else 0):
+            for pid in self._pids:
+                self._symbolizer.remember(pid, files=False)
+            time.sleep(_START_STEP_S)
 
     def look(self, *, now: bool = False) -> None:
         """Look if it is time to (or `now`); the interval grows from 50 ms."""

@@ -147,8 +147,8 @@ class Session:
         """Give programs that ask for `elapsed` the moment it counts from."""
         if any(spec.name == START_MAP for spec in self.image.maps):
             now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-            order = "little" if is_little_endian(self.image) else "big"
-            self.engine.map(START_MAP).update(bytes(4), now.to_bytes(8, order))
+            stored = now.to_bytes(8, "little" if is_little_endian(self.image) else "big")
+            self.engine.map(START_MAP).update(bytes(4), stored)
 
     def _run(self) -> int:
         if not any(program.attach for program in self.image.programs):
@@ -236,7 +236,9 @@ class Session:
 
     def _announce(self, attached: int) -> None:
         if self.options.child:
+            self._keeper.prepare()
             self.options.child.release()
+            self._keeper.follow_start()
         if not self.options.quiet:
             self.out.attached(attached)
         self.out.tick()

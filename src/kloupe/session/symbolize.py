@@ -27,8 +27,8 @@ class Symbolizer(Protocol):
     def user(self, pid: int, address: int, binary: str) -> tuple[str, int, str] | None:
         """(name, offset, path of the file) of an address in a process; `binary` is its program if the process is gone."""
 
-    def remember(self, pid: int) -> None:
-        """Note what is mapped where in a process now, so that it can be asked about after its end."""
+    def remember(self, pid: int, *, files: bool = True) -> None:
+        """Note what is mapped where in a process now, so that it can be asked about after its end; with `files` also read the files."""
 
 
 class NoSymbols:
@@ -42,7 +42,7 @@ class NoSymbols:
         """See `Symbolizer`."""
         return None
 
-    def remember(self, pid: int) -> None:
+    def remember(self, pid: int, *, files: bool = True) -> None:
         """See `Symbolizer`."""
 
 

@@ -68,10 +68,11 @@ class MachineSymbols:
             return None
         return (symbol.name, address - symbol.address, path) if symbol else None
 
-    def remember(self, pid: int) -> None:
+    def remember(self, pid: int, *, files: bool = True) -> None:
         """See `Symbolizer`."""
         known = pid in self._processes
         process = self._process(pid)
         if known:
             process.load_maps()
-        process.preload()
+        if files:
+            process.preload()

@@ -95,7 +95,7 @@ def _target(lo: Lowerer, node: n.Call) -> tuple[MapInfo, n.Expr | None]:
 
 
 def _delete(lo: Lowerer, node: n.Call) -> Operand:
-    from ..codegen.lower_maps import lookup, make_key, spec_of
+    from ..codegen.lower_maps import handle, lookup, make_key, spec_of
     from ..codegen.memory import zero
     from ..codegen.operand import Mem
 
@@ -109,7 +109,7 @@ def _delete(lo: Lowerer, node: n.Call) -> Operand:
             lo.b.move(result, lo.b.load(element, 0, 8))
             zero(lo, Mem(element, 0, ct.NONE, ct.Space.BPF), spec.value_size)
         return Scalar(result, ct.BOOL)
-    status = lo.b.call("map_delete_elem", lo.b.map(spec_of(lo, info).name), address)
+    status = lo.b.call("map_delete_elem", handle(lo, info), address)
     with lo.when("eq", status, 0):
         lo.b.move(result, 1)
     return Scalar(result, ct.BOOL)
@@ -156,7 +156,7 @@ def _len(lo: Lowerer, node: n.Call) -> Operand:
 
 def _map_length(lo: Lowerer, info: MapInfo) -> Operand:
     """The number of elements, counted by walking the map."""
-    from ..codegen.lower_maps import spec_of
+    from ..codegen.lower_maps import handle
 
     total = lo.b.slot(8, 8, captured=True, name="len")
     lo.b.store(total, 0, 8, 0)
@@ -164,8 +164,7 @@ def _map_length(lo: Lowerer, info: MapInfo) -> Operand:
         before: Reg = lo.b.load(total, 0, 8)
         lo.b.store(total, 0, 8, lo.b.alu("add", before, 1))
         lo.b.exit(0)
-    spec = spec_of(lo, info)
-    lo.b.call("for_each_map_elem", lo.b.map(spec.name), lo.b.function_ref(function), lo.b.captures(), 0)
+    lo.b.call("for_each_map_elem", handle(lo, info), lo.b.function_ref(function), lo.b.captures(), 0)
     return Scalar(lo.b.load(total, 0, 8), ct.INT64)
 
 

@@ -133,7 +133,7 @@ def _print_element(lo: Lowerer, node: n.Call, subject: n.MapAccess) -> Operand:
     assert key_type is not None
     key = lo.lower(subject.key)
     if isinstance(info.value_type, (ct.Aggregate, ct.Histogram)):
-        emit_event(lo, lo.event("print_element", [key_type], node.span, map=info.name), [key])
+        emit_event(lo, lo.event("print_entry", [key_type], node.span, map=info.name), [key])
         return lo.nothing()
     value = lo.lower(subject)
     emit_event(lo, lo.event("print_entry", [key_type, info.value_type], node.span, map=info.name), [key, value])

@@ -46,7 +46,7 @@ class KernelEngine:
         reserve_files(_OTHER_FILES + len(image.maps) + files_needed(image.programs))
         try:
             for map_spec in image.maps:
-                self._maps[map_spec.name] = create_map(map_spec)
+                self._maps[map_spec.name] = create_map(map_spec, self._maps)
             events = self._maps.get(_EVENTS)
             if events is not None:
                 self._ring = self._open_ring(events)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from ...base.errors import InternalError, KloupeError
@@ -130,20 +131,23 @@ def _chunks(packed: bytes, size: int, count: int) -> Iterable[bytes]:
     return [packed[at : at + size] for at in range(0, size * count, size)]
 
 
-def create_map(spec: MapSpec) -> KernelMap:
-    """Make a map, fill element 0 with `initial`, and freeze it if it is read-only. Raises TargetError."""
+def create_map(spec: MapSpec, made: Mapping[str, KernelMap] | None = None) -> KernelMap:
+    """Make a map, fill it with `initial` or with its members among `made`, freeze it if read-only. Raises TargetError."""
+    members = [(made or {})[name] for name in spec.members]
     kind = MAP_TYPES.get(spec.kind)
     if kind is None:
         raise InternalError(f"map {spec.name}: unknown kind {spec.kind}")
     flags = spec.flags | (MAP_FLAGS["rdonly_prog"] if spec.read_only else 0)
     try:
-        fd = _create(kind, spec, flags)
+        fd = _create(kind, spec, flags, members[0].fd if members else 0)
     except OSError as error:
         raise explain_refusal(error, f"creating map {spec.name}") from error
     created = KernelMap(spec, fd)
     try:
         if spec.initial:
             created.update(bytes(spec.key_size), spec.initial.ljust(spec.value_size, b"\0"))
+        for index, member in enumerate(members):
+            created.update(index.to_bytes(4, sys.byteorder), member.fd.to_bytes(4, sys.byteorder))
         if spec.read_only:
             bpf_map.freeze_map(fd)
     except OSError as error:
@@ -155,12 +159,12 @@ def create_map(spec: MapSpec) -> KernelMap:
     return created
 
 
-def _create(kind: int, spec: MapSpec, flags: int) -> int:
+def _create(kind: int, spec: MapSpec, flags: int, inner_fd: int) -> int:
     size = (spec.key_size, spec.value_size, spec.max_entries)
     try:
-        return bpf_map.create_map(kind, *size, flags, spec.name)
+        return bpf_map.create_map(kind, *size, flags, spec.name, inner_fd)
     except OSError as error:
         # Before 5.11 maps are charged to RLIMIT_MEMLOCK, and running into it is EPERM.
         if error.errno != errno.EPERM or not proc.raise_memory_lock_limit():
             raise
-    return bpf_map.create_map(kind, *size, flags, spec.name)
+    return bpf_map.create_map(kind, *size, flags, spec.name, inner_fd)

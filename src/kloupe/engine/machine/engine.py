@@ -12,7 +12,7 @@ from ..protocol import AttachFailure, MapAccess
 from .clock import Clock, RealClock
 from .core import Core, Effect
 from .faults import program_fault
-from .maps import ArrayMap, CurrentCpu, HashMap, Map, StackTraceMap
+from .maps import ArrayMap, CurrentCpu, HashMap, Map, MapOfMaps, StackTraceMap
 from .memory import AddressSpace, MemorySource
 from .ringbuf import RingBuffer
 from .task import NO_STACKS, Stacks, Task, this_task
@@ -28,6 +28,7 @@ MAP_CLASSES: dict[str, type[Map]] = {
     "lru_percpu_hash": HashMap,
     "ringbuf": RingBuffer,
     "stack_trace": StackTraceMap,
+    "array_of_maps": MapOfMaps,
 }
 
 # Kinds that run on request.
@@ -115,6 +116,8 @@ class MachineEngine:
         self._image = image
         for spec in image.maps:
             self._maps[spec.name] = made = self._new_map(spec, self._core.space, self._core.cpu)
+            if isinstance(made, MapOfMaps):
+                made.hold([self._maps[name] for name in spec.members])
             self._core.add_map(made)
         for program in image.programs:
             by_program = _Probe(program, program.attach[0].cookie if program.attach else 0)

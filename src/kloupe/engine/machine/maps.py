@@ -153,6 +153,19 @@ class ArrayMap(Map):
         return [index.to_bytes(4, byteorder) for index in range(self.spec.max_entries)]
 
 
+class MapOfMaps(Map):
+    """array_of_maps: finding an element gives the handle of a map."""
+
+    def hold(self, members: list[Map]) -> None:
+        """Fill it, in order."""
+        self._members = members
+
+    def find(self, key: bytes) -> int:
+        """The handle of member number `key`, 0 beyond the end."""
+        index = int.from_bytes(key, byteorder)
+        return self._members[index].handle if index < len(self._members) else 0
+
+
 class HashMap(Map):
     """hash, percpu_hash and their LRU forms, which never are full: they drop the entry not used for longest."""
 
