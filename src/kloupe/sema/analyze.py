@@ -23,7 +23,7 @@ from .rules_ops import require_condition
 MAX_WALKS = 12
 DISPATCH_FROM = 8  # system-call tracepoints from which one program with a dispatch is cheaper
 _CONTEXT_NAMES = {"args", "retval", "ctx", "func", "probe", "cpid", "kstack", "ustack", "reg"}
-MAP_KINDS = ("hash", "lruhash", "percpuhash", "percpulruhash", "array", "percpuarray")
+MAP_KINDS = ("hash", "lruhash", "percpuhash", "percpulruhash")
 
 
 def analyze(program: n.Program, target: Target, options: CompileOptions, diagnostics: Diagnostics) -> Analysis:
@@ -68,7 +68,7 @@ def _declare_maps(analysis: Analysis, diagnostics: Diagnostics) -> None:
             diagnostics.error(
                 declaration.span,
                 f"Invalid bpf map type: {declaration.kind}",
-                hints=(f"Valid map types: {', '.join(MAP_KINDS[:4])}",),
+                hints=(f"Valid map types: {', '.join(reversed(MAP_KINDS))}",),
             )
         analysis.maps[info.name] = info
 
@@ -163,7 +163,7 @@ def _infer(
         for unit in analysis.units:
             _walk(Analyzer(analysis, unit, target, options, c_types, macros, silent))
         state = _state(analysis)
-        if state == before:
+        if state == before and not _settle_unwritten(analysis):
             break
         before = state
     for unit in analysis.units:
@@ -173,6 +173,14 @@ def _infer(
         for info in unit.declarations.values():
             if not info.assigned and info.grows.declared is None:
                 diagnostics.warning(info.span, f"Variable {info.name} was never assigned to.")
+
+
+def _settle_unwritten(analysis: Analysis) -> bool:
+    """Maps that are read but never written hold integers (and read as 0); True when there was one."""
+    unknown = [m for m in analysis.maps.values() if m.read_in_kernel and isinstance(m.value_type, ct.NoneType)]
+    for info in unknown:
+        info.value.known = ct.INT64
+    return bool(unknown)
 
 
 def _walk(analyzer: Analyzer) -> None:
@@ -193,9 +201,19 @@ def _state(analysis: Analysis) -> object:
     return (maps, variables, len(analysis.strings))
 
 
+def _is_per_cpu(value: ct.CType) -> bool:
+    return isinstance(value, (ct.Aggregate, ct.Histogram))
+
+
 def _check_maps(analysis: Analysis, diagnostics: Diagnostics) -> None:
     for info in analysis.maps.values():
         if not info.used:
             diagnostics.warning(info.span, f"Unused map: {info.name}")
-        elif isinstance(info.value_type, ct.NoneType):
+        elif isinstance(info.value_type, ct.NoneType) and not diagnostics.errors:
             diagnostics.error(info.span, f"Undefined map: {info.name}")
+        elif info.declared and _is_per_cpu(info.value_type) != info.kind.startswith("percpu"):
+            kind = "percpuhash" if _is_per_cpu(info.value_type) else "hash"
+            diagnostics.error(
+                info.span,
+                f"Incompatible map types. Type from declaration: {info.kind}. Type from value/key type: {kind}",
+            )

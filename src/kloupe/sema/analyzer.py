@@ -77,6 +77,10 @@ class CTypes:
     defines: dict[str, n.Expr] = field(default_factory=dict)
 
 
+def _exits(statement: n.Stmt) -> bool:
+    return isinstance(statement, n.ExprStmt) and isinstance(statement.value, n.Call) and statement.value.name == "exit"
+
+
 class Analyzer:
     """Walks one unit. `analysis.maps` are shared by all units; everything else found goes to the unit's tables."""
 
@@ -120,7 +124,7 @@ class Analyzer:
                 self.warning(statement.span, "Unreachable statement.")
                 ended = False
             STMT_RULES[type(statement)](self, statement)
-            ended = isinstance(statement, n.Jump)
+            ended = isinstance(statement, n.Jump) or _exits(statement)
 
     @contextmanager
     def scope(self) -> Iterator[None]:

@@ -22,12 +22,12 @@ def _call(an: Analyzer, node: n.Call) -> CType:
         return expand_macro(an, node, macro)
     row = functions().get(node.name)
     if row is None:
+        if _is_builtin(an, node):
+            return an.type_of(_as_identifier(an, node))
+        if an.macros.report_mismatch(node.name, node.arguments, node.span):
+            return ct.NONE
         known = [*functions(), *an.macros.names()]
-        return (
-            an.error(node.name_span, f"Unknown function: '{node.name}'", hints=did_you_mean(node.name, known))
-            if not _is_builtin(an, node)
-            else an.type_of(_as_identifier(an, node))
-        )
+        return an.error(node.span, f"Unknown function: '{node.name}'", hints=did_you_mean(node.name, known))
     if row.unsafe and not an.options.unsafe:
         return an.error(
             node.span,
@@ -109,19 +109,19 @@ def _check_argument(an: Analyzer, node: n.Call, row: Function, index: int) -> bo
 def _matches(an: Analyzer, node: n.Call, argument: n.Expr, kind: str, found: CType) -> bool:
     name = type_word(found)
     if kind == "int" and not isinstance(as_integer(found), (ct.Int, ct.Pointer)):
-        an.error(argument.span, f"{node.name}() only supports int arguments ({name} provided)")
+        an.error(node.span, f"{node.name}() only supports int arguments ({name} provided)")
         return False
     if kind == "string" and not isinstance(found, ct.String):
-        an.error(argument.span, f"{node.name}() only supports string arguments ({name} provided)")
+        an.error(node.span, f"{node.name}() only supports string arguments ({name} provided)")
         return False
     if kind == "literal" and not isinstance(an.const(argument), str):
         if isinstance(found, ct.String):
-            an.error(argument.span, f"{node.name}() expects a string literal (string provided)")
+            an.error(node.span, f"{node.name}() expects a string literal (string provided)")
         else:
-            an.error(argument.span, f"{node.name}() expects a string literal ({name} provided)")
+            an.error(node.span, f"{node.name}() expects a string literal ({name} provided)")
         return False
     if kind == "number" and an.int_const(argument) is None:
-        an.error(argument.span, f"{node.name}() expects a int literal ({name} provided)")
+        an.error(node.span, f"{node.name}() expects a int literal ({name} provided)")
         return False
     return True
 

@@ -99,7 +99,8 @@ def _incdec(an: Analyzer, node: n.IncDec) -> CType:
         found = an.type_of(node.operand)
         info = an.unit.variables.get(node.operand)
         if info is not None and isinstance(found, ct.Int) and info.grows.declared is None:
-            return found
+            note_value(an, info.grows, ct.Int(8, found.signed), node, info.name, "variable")
+            return info.type
         if not isinstance(found, (ct.Int, ct.Pointer, ct.NoneType)):
             return an.error(node.span, f"The {node.op} operator can not be used on expressions of type '{found}'")
         return found
@@ -283,8 +284,17 @@ def _cast(an: Analyzer, node: n.Cast) -> CType:
     found = an.type_of(node.operand)
     if target is None or isinstance(found, ct.NoneType):
         return ct.NONE if target is None else an.spaced(target)
-    target = _sized_like(target, found)
     value = an.const(node.operand)
+    if (
+        isinstance(target, ct.Array)
+        and target.count > 0
+        and an.is_literal(node.operand)
+        and target.size in (1, 2, 4, 8)
+    ):
+        found = an.unit.types[node.operand] = ct.Int(target.size, True)
+    target = _sized_like(target, found)
+    if isinstance(target, ct.Enum) and isinstance(value, int) and target.name_of(value) is None:
+        return an.error(node.span, f"Enum: {target.name} doesn't contain a variant value of {value}")
     if isinstance(target, (ct.Int, ct.Bool)) and isinstance(value, int):
         an.set_const(node, bool(value) if isinstance(target, ct.Bool) else wrap(int(value), target))
         if target == found and isinstance(target, ct.Int):

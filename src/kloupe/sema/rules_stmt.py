@@ -5,7 +5,6 @@ from __future__ import annotations
 from ..base import ctype as ct
 from ..base.ctype import CType
 from ..base.diag import Note
-from ..base.source import Span
 from ..lang import nodes as n
 from ..stdlib.table import functions
 from .analyzer import Analyzer, expr_rule, stmt_rule
@@ -81,15 +80,16 @@ def _report_mismatch(
     )
 
 
-def note_key(an: Analyzer, info: MapInfo, key: n.Expr) -> None:
-    """Let the map be accessed with `key`."""
+def note_key(an: Analyzer, info: MapInfo, key: n.Expr, access: n.Expr | None = None) -> None:
+    """Let the map be accessed with `key`; `access` is the whole expression, for messages."""
+    where = (access or key).span
     found = an.type_of(key)
     if isinstance(found, ct.Void):
         an.error(key.span, f"Invalid map key type: {found}")
         return
     if info.scalar:
         an.error(
-            key.span,
+            where,
             f"{info.name} used as a map with an explicit key (non-scalar map), previously used without an explicit key "
             "(scalar map)",
         )
@@ -107,7 +107,7 @@ def note_key(an: Analyzer, info: MapInfo, key: n.Expr) -> None:
     joined = join(known, found)
     if joined is None:
         an.error(
-            key.span,
+            where,
             f"Argument mismatch for {info.name}: trying to access with arguments: '{found}' when map expects arguments: '{known}'",
         )
         return
@@ -140,7 +140,7 @@ def note_map_write(an: Analyzer, target: n.Map | n.MapAccess) -> MapInfo:
         note_scalar(an, info, target)
     else:
         info = an.map(target.map)
-        note_key(an, info, target.key)
+        note_key(an, info, target.key, target)
     info.written = True
     an.unit.types[target] = info.value_type
     return info
@@ -157,7 +157,7 @@ def _map(an: Analyzer, node: n.Map) -> CType:
 @expr_rule(n.MapAccess)
 def _map_access(an: Analyzer, node: n.MapAccess) -> CType:
     info = an.map(node.map)
-    note_key(an, info, node.key)
+    note_key(an, info, node.key, node)
     info.read_in_kernel = True
     return info.value_type
 
@@ -179,7 +179,6 @@ def _expression(an: Analyzer, node: n.ExprStmt) -> None:
         if row is not None and row.update is not None:
             an.error(value.span, f"{value.name}() must be assigned directly to a map")
             return
-        quiet = quiet or value.name in ("delete",)
     if not quiet:
         an.warning(value.span, "Return value discarded.")
 
@@ -199,16 +198,13 @@ def _let(an: Analyzer, node: n.Let) -> None:
     name = node.variable.name
     declared = resolve_type(an, node.type) if node.type is not None else None
     found = an.type_of(node.value) if node.value is not None else None
-    if name in an.scopes[-1]:
+    outer = an.find_variable(name)
+    if outer is not None:
         an.error(
-            node.span,
+            node.variable.span,
             f"Variable {name} was already declared. Variable shadowing is not allowed.",
-            notes=[Note(an.scopes[-1][name].span, "This is the initial declaration.")],
+            notes=[Note(outer.span, "This is the initial declaration.")],
         )
-    elif an.find_variable(name) is not None:
-        outer = an.find_variable(name)
-        assert outer is not None
-        an.warning(node.span, f"Variable {name} shadows one of an outer block (line {outer.span.line})")
     info = an.declare(node, name, node.span)
     an.unit.variables[node.variable] = info
     if declared is not None:
@@ -221,7 +217,7 @@ def _let(an: Analyzer, node: n.Let) -> None:
 
 def _assign_variable(an: Analyzer, node: n.Stmt, grows: Growing, found: CType, value: n.Expr, name: str) -> None:
     if isinstance(found, ct.Void):
-        an.error(value.span, f"Value '{found}' cannot be assigned to a scratch variable.")
+        an.error(node.span, f"Value '{found}' cannot be assigned to a scratch variable.")
         return
     if isinstance(found, ct.Aggregate):
         row = functions().get(value.name) if isinstance(value, n.Call) else None
@@ -263,7 +259,7 @@ def compound(an: Analyzer, node: n.Assign) -> n.Expr:
     """`a op= b` as the expression `a op b`, the same node in every walk."""
     expression = an.unit.expansions.get(node)
     if expression is None:
-        expression = n.Binary(node.span, node.op[:-1], node.target, node.value)
+        expression = n.Binary(node.op_span or node.span, node.op[:-1], node.target, node.value)
         an.unit.expansions[node] = expression
     return expression
 
@@ -272,7 +268,7 @@ def _assign_map(an: Analyzer, node: n.Assign, target: n.Map | n.MapAccess, value
     found = an.type_of(value)
     info = note_map_write(an, target)
     if isinstance(found, ct.Void):
-        an.error(value.span, f"Value '{found}' cannot be assigned to a map.")
+        an.error(node.span, f"Value '{found}' cannot be assigned to a map.")
         return
     if isinstance(found, (ct.Aggregate, ct.Histogram)) and not _is_update(an, value):
         if isinstance(found, ct.Histogram):
@@ -323,9 +319,11 @@ def _unroll(an: Analyzer, node: n.Unroll) -> None:
 @stmt_rule(n.While)
 def _while(an: Analyzer, node: n.While) -> None:
     an.warning(
-        Span(node.span.source, node.span.start, node.span.start + 5, node.span.parent),
+        node.span,
         "While loops are deprecated and may be removed in the future.",
-        hints=("Use a for loop over a range.",),
+        hints=(
+            "A for loop over a range (`for ($x : $start..$end) { ... }`) is bounded, so that the verifier accepts it.",
+        ),
     )
     with an.callback():
         require_condition(an, node.condition)
@@ -360,9 +358,9 @@ def _range_type(an: Analyzer, node: n.RangeExpr) -> CType:
 
 
 def _entry_type(an: Analyzer, node: n.Map) -> CType:
-    if node.name not in an.analysis.maps and an.reporting:
-        an.error(node.span, f"Undefined map: {node.name}")
     info = an.map(node)
+    if an.reporting and not info.written and not info.declared:
+        an.error(node.span, f"Undefined map: {node.name}")
     info.read_in_kernel = True
     if info.scalar:
         return an.error(node.span, f"{node.name} has no explicit keys (scalar map), and cannot be used for iteration")
@@ -380,7 +378,7 @@ def _jump(an: Analyzer, node: n.Jump) -> None:
         if node.value is not None:
             found = an.type_of(node.value)
             if not (found.is_scalar or isinstance(found, ct.NoneType)):
-                an.error(node.value.span, f"return value must be an integer, got '{found}'")
+                an.error(node.span, f"Probe return values can only be integers. Found {found}")
         return
     if an.loops == 0:
         an.error(node.span, f"'{node.kind}' statement is not allowed in a probe")

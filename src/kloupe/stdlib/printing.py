@@ -95,12 +95,8 @@ def _print_infer(an: Analyzer, node: n.Call) -> CType:
     if len(node.arguments) > 1:
         return an.error(node.span, "top and div arguments may only be used on a whole map")
     found = an.type_of(subject)
-    if isinstance(found, (ct.NoneType, ct.Void)):
-        if an.reporting:
-            an.error(
-                node.span, f"{'void' if isinstance(found, ct.Void) else 'none'} type passed to print() is not printable"
-            )
-        return ct.NONE
+    if isinstance(found, ct.Void):
+        return an.error(node.span, "void type passed to print() is not printable")
     return ct.VOID
 
 

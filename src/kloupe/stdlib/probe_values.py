@@ -173,7 +173,7 @@ def _retval(lo: Lowerer, node: n.Identifier) -> Operand:
 
 def _ctx_infer(an: Analyzer, node: n.Identifier) -> CType:
     found = an.unit.context.type
-    if found is None:
+    if found is None or an.unit.kind in ("begin", "end", "self", "test", "bench"):
         return an.error(node.span, f"The ctx builtin can not be used with '{an.unit.kind}' probes")
     return found
 
@@ -184,7 +184,7 @@ def _ctx(lo: Lowerer, node: n.Identifier) -> Operand:
 
 def _reg_infer(an: Analyzer, node: n.Call) -> CType:
     if not an.unit.context.registers:
-        return an.error(node.span, f"The reg function cannot be used with '{an.unit.kind}' probes")
+        return an.error(node.span, f'reg can not be used with "{an.unit.kind}" probes')
     name = str(an.const(node.arguments[0]))
     if name not in an.target.arch.registers:
         return an.error(

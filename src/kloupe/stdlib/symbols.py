@@ -153,11 +153,11 @@ def _pton(lo: Lowerer, node: n.Call) -> Operand:
 
 def _macaddr_infer(an: Analyzer, node: n.Call) -> CType:
     found = an.unit.types[_expr(node, 0)]
-    if an.const(_expr(node, 0)) is not None:
+    if isinstance(an.const(_expr(node, 0)), str):
         return an.error(node.span, "macaddr() does not support literal string arguments")
     if isinstance(found, (ct.Array, ct.String)) and found.size in (6, 7):
         return ct.MAC
-    if isinstance(found, ct.Pointer):
+    if isinstance(found, (ct.Pointer, ct.Int)):
         return ct.MAC
     return an.error(node.span, f"macaddr() argument must be 6 bytes in size, got {found}")
 
@@ -167,8 +167,9 @@ def _macaddr(lo: Lowerer, node: n.Call) -> Operand:
 
     t = lo.type(_expr(node, 0))
     operand = lo.lower(_expr(node, 0))
-    if isinstance(t, ct.Pointer):
-        operand = Mem(lo.reg(lo.as_scalar(operand)), 0, ct.Array(ct.UINT8, 6), t.space)
+    if isinstance(t, (ct.Pointer, ct.Int)):
+        space = t.space if isinstance(t, ct.Pointer) else lo.unit.context.space
+        operand = Mem(lo.reg(lo.as_scalar(operand)), 0, ct.Array(ct.UINT8, 6), space)
     source = operand if isinstance(operand, Mem) else lo.in_memory(operand)
     return Deferred(ct.MAC, lambda target, clean: copy(lo, target, source, 6))
 
