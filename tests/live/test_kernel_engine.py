@@ -9,12 +9,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from kloupe.base.record import replace
 
 import pytest
 from kernel_programs import HITS, LOST, PLACE, RING, cookies, image, program, recording, returning
 
 from kloupe.base.errors import InternalError, PermissionNeeded, TargetError, VerifierError
+from kloupe.base.record import replace
 from kloupe.bpf.insn import Instruction, encode_program, load_imm64
 from kloupe.engine.kernel import KernelEngine, missed_runs, program_stats
 from kloupe.engine.kernel import programs as programs_module
