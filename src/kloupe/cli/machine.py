@@ -45,11 +45,28 @@ def _atomic_fetch() -> bool | None:
     return can_load(PROGRAM_TYPES["raw_tracepoint"], code)
 
 
+def _fentry() -> bool | None:
+    """Whether the kernel loads a program for the entry of a function made for such tests (net/bpf/test_run.c)."""
+    from ..bpf.insn import encode_instructions
+    from ..bpf.program_types import ATTACH_TYPES, PROGRAM_TYPES
+    from ..host.bpf import can_load
+
+    found = live_target().btf_id("function", "bpf_fentry_test1")
+    if found is None:
+        return None
+    code = encode_instructions([(0xB7, 0, 0, 0, 0), (0x95, 0, 0, 0, 0)])
+    if can_load(PROGRAM_TYPES["raw_tracepoint"], code) is None:
+        return None
+    return can_load(PROGRAM_TYPES["tracing"], code, ATTACH_TYPES["trace_fentry"], found[1]) is True
+
+
 PROBERS: dict[str, Prober] = {
     "kprobe_multi": _kprobe_multi,
     "kprobe_session": _kprobe_session,
     "uprobe_multi": _uprobe_multi,
     "atomic_fetch": _atomic_fetch,
+    "fentry": _fentry,
+    "fexit": _fentry,
 }
 
 
