@@ -35,6 +35,7 @@ RECORD_WORDS: dict[int, tuple[int, int]] = {
     ARRAY: (6, 0),
 }
 _LARGEST_ID = 1 << 24
+_FEW_FINDS = 32  # from here on names are looked up in an index
 _SMALL_NUMBER = 4096
 _MOST_STEPS = 1 << 20  # of a search in a blob that may be hostile
 
@@ -64,6 +65,9 @@ class Btf:
         # Word positions of the types by number; the first entry stands for void (or for the last base type).
         self._positions: list[int] = [-1]
         self._indexed_to = 0
+        self._finds = 0
+        self._by_name: dict[bytes, list[int]] = {}
+        self._names: dict[int, list[str]] = {}
         self._maker: TypeMaker | None = None
 
     @property
@@ -227,7 +231,12 @@ class Btf:
 
     def find(self, name: str, kinds: Collection[int]) -> int | None:
         """The word position in this blob of the first type with this name and one of these kinds, or None."""
-        offset = self._string_offset(name) if name else None
+        if not name:
+            return None
+        self._finds += 1
+        if self._finds > _FEW_FINDS:
+            return self._find_indexed(name, kinds)
+        offset = self._string_offset(name)
         if offset is None:
             return None
         for at in self._occurrences(offset):
@@ -235,6 +244,28 @@ class Btf:
             if self._plausible(at, kinds) and (offset > _SMALL_NUMBER or self.id_at(at) is not None):
                 return at
         return None
+
+    def _find_indexed(self, name: str, kinds: Collection[int]) -> int | None:
+        """Like `find`, by an index of all names, which is made once: worth it for many names."""
+        if not self._by_name:
+            self._index(sys.maxsize)
+            words, texts = self.words, self._texts()
+            for at in self._positions[1:]:
+                offset = words[at]
+                if offset:
+                    self._by_name.setdefault(texts.get(offset) or self.string(offset).encode(), []).append(at)
+        for at in self._by_name.get(name.encode("utf-8", "surrogateescape"), ()):
+            if self.words[at + 1] >> 24 & 0x1F in kinds:
+                return at
+        return None
+
+    def _texts(self) -> dict[int, bytes]:
+        """The strings of this blob by their offset."""
+        texts, offset = {}, self._first_string
+        for text in self._data[self._strings_at : self._strings_end].split(b"\0"):
+            texts[offset] = text
+            offset += len(text) + 1
+        return texts
 
     def type_id(self, name: str, kinds: Collection[int]) -> int | None:
         """The number of the first type with this name and one of these kinds, here or in the base, or None.
@@ -248,11 +279,14 @@ class Btf:
 
     def names(self, kind: int) -> list[str]:
         """The names of all types of one kind in this blob, in order. Walks the whole section."""
-        self._index(sys.maxsize)
-        words = self.words
-        return [
-            self.string(words[at]) for at in self._positions[1:] if words[at + 1] >> 24 & 0x1F == kind and words[at]
-        ]
+        if kind not in self._names:
+            self._index(sys.maxsize)
+            words, texts = self.words, self._texts()
+            offsets = [words[at] for at in self._positions[1:] if words[at + 1] >> 24 & 0x1F == kind and words[at]]
+            self._names[kind] = [
+                texts[offset].decode("utf-8", "replace") if offset in texts else self.string(offset) for offset in offsets
+            ]
+        return self._names[kind]
 
     # -- types ------------------------------------------------------------------------------------------------------
 

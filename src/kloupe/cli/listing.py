@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from ..base.diag import Diagnostics
 from ..lang.parser import parse_program
@@ -24,7 +25,13 @@ def run(line: CommandLine) -> int:
         found = list_attach_points(program.probes, target, options, diagnostics, verbose)
         diagnostics.require_no_errors()
     else:
+        if line.file and line.file.endswith(".bt"):
+            print(
+                f"WARNING: It appears that '{line.file}' is a filename but the file does not exist. "
+                f"Treating '{line.file}' as a search pattern.",
+                file=sys.stderr,
+            )
         found = list_probes(line.file or "", target, options, verbose)
-    for text in found:
-        print(text)
+    if found:
+        print("\n".join(found))
     return 0

@@ -25,15 +25,15 @@ class Option:
 
 OPTIONS: dict[str, Option] = {
     "program": Option(("-e",), "PROGRAM", "run this program"),
-    "listing": Option(("-l",), "", "list probes that match a pattern, or those of a script"),
-    "pid": Option(("-p",), "PID", "trace this process where the probe can, and end with it"),
-    "child": Option(("-c",), "COMMAND", "run the command, trace it, and end with it"),
-    "output": Option(("-o",), "FILE", "write the output to a file"),
+    "listing": Option(("-l", "--list"), "", "list probes that match a pattern, or those of a script"),
+    "pid": Option(("-p", "--pid"), "PID", "trace this process where the probe can, and end with it"),
+    "child": Option(("-c", "--cmd"), "COMMAND", "run the command, trace it, and end with it"),
+    "output": Option(("-o", "--output"), "FILE", "write the output to a file"),
     "format": Option(("-f", "--format"), "FORMAT", "text or json"),
     "buffering": Option(("-B",), "MODE", "output buffering: line, full or none"),
     "quiet": Option(("-q", "--quiet"), "", "do not say how many probes are attached"),
     "verbose": Option(("-v", "--verbose"), "", "say more"),
-    "failed_reads": Option(("-k",), "", "report failed reads of memory"),
+    "failed_reads": Option(("-k", "--warnings"), "", "report failed reads of memory"),
     "no_warnings": Option(("--no-warnings",), "", "hide warnings"),
     "include_dir": Option(("-I",), "DIR", "look here for included files"),
     "include": Option(("--include",), "FILE", "include this file first"),
@@ -157,13 +157,13 @@ def _short(line: CommandLine, word: str, rest: list[str]) -> None:
 def help_text() -> str:
     """The text of --help."""
     lines = [
-        "Usage:",
+        "USAGE:",
         "    kloupe [options] FILE [arguments of the script]",
         "    kloupe [options] -e 'PROGRAM' [arguments of the script]",
         "    kloupe -l [PATTERN]",
         "    kloupe doctor",
         "",
-        "Options:",
+        "OPTIONS:",
     ]
     for option in OPTIONS.values():
         if not option.ignored:
@@ -171,7 +171,7 @@ def help_text() -> str:
             lines.append(f"    {names:<24} {option.doc}")
     lines += [
         "",
-        "Examples:",
+        "EXAMPLES:",
         "    kloupe -e 'begin { printf(\"hello, World!\\n\"); }'",
         "    kloupe -c ./foo -e 'tracepoint:syscalls:sys_enter_read /pid == cpid/ { @[args.fd] = count(); }'",
         "    kloupe -lv 'tracepoint:syscalls:sys_enter_read'",

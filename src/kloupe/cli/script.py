@@ -15,6 +15,9 @@ from ..sema.analyzer import CompileOptions
 from .options import CommandLine
 
 
+PID_MAX = 1 << 22  # PID_MAX_LIMIT in include/linux/threads.h
+
+
 def read_source(line: CommandLine) -> Source:
     """The script's text. Raises UsageError when it cannot be read."""
     if line.has("program"):
@@ -98,8 +101,11 @@ def _pid(line: CommandLine) -> int:
     text = line.get("pid")
     if not text:
         return 0
-    if not text.isdecimal() or not 0 < int(text) <= 4194304:
-        raise UsageError(f"Failed to parse pid: '{text}' is not a process id")
+    if not text.isdecimal():
+        why = "invalid trailing bytes" if text[:1].isdecimal() else "invalid integer"
+        raise UsageError(f"Failed to parse pid: {why}: {text}")
+    if not 0 < int(text) <= PID_MAX:
+        raise UsageError(f"Pid out of range: {text}")
     if not os.path.exists(f"/proc/{text}"):
         raise UsageError(f"Failed to watch pid {text}: there is no such process")
     return int(text)

@@ -345,7 +345,18 @@ def _part(lo: Lowerer, place: Mem, owner: CType, name: str, result: CType) -> Op
         member = owner.field(name)
         assert member is not None
         part = place.at(member.offset, result, member.bit_offset, member.bit_size)
-    return Scalar(lo.as_scalar(part), result) if part.type.is_scalar else part
+    if not part.type.is_scalar:
+        return part
+    value = lo.as_scalar(part)
+    if lo.unit.kind == "iter" and part.space is Space.BPF and isinstance(result, ct.Pointer):
+        _leave_at_the_end(lo, lo.reg(value))
+    return Scalar(value, result)
+
+
+def _leave_at_the_end(lo: Lowerer, pointer: Reg) -> None:
+    """An iterator's program runs once more after the last object, with null for it; the verifier wants the test too."""
+    with lo.when("eq", pointer, 0):
+        lo.leave()
 
 
 @lowers(n.Index)
@@ -366,7 +377,7 @@ def _index(lo: Lowerer, node: n.Index) -> Operand:
         part = place.at(known * element.size, result)
     else:
         index = lo.reg(lo.scalar(node.index))
-        if place.space is Space.BPF:
+        if place.space is Space.BPF or (isinstance(owner, ct.Array) and owner.count > 0):
             index = _bounded(lo, index, owner, element)
         step = index if element.size == 1 else lo.b.alu("mul", index, element.size)
         part = Mem(lo.b.alu("add", lo.pointer(place), step), 0, result, place.space)
@@ -379,7 +390,7 @@ def _bounded(lo: Lowerer, index: Reg, owner: CType, element: CType) -> Reg:
     checked = lo.b.reg()
     lo.b.move(checked, index)
     with lo.when("ge", checked, count):
-        runtime_error(lo, "Array access out of bounds. Element 0 is being used instead.")
+        runtime_error(lo, "Array access out of bounds. This can lead to unexpected results. Element 0 is being used.")
         lo.b.move(checked, 0)
     return checked
 

@@ -10,6 +10,7 @@ from ..base.errors import NotSupported
 from ..ir.ops import Reg, Slot, Value
 from ..lang import nodes as n
 from ..sema.model import VariableInfo
+from ..sema.rules_stmt import update_of
 from ..stdlib.table import functions
 from .lower import Loop, Lowerer, lowers, lowers_stmt
 from .lower_events import runtime_error
@@ -101,16 +102,30 @@ def _assign(lo: Lowerer, node: n.Assign) -> None:
         assign(lo, lo.unit.variables[target], lo.lower(value))
         return
     assert isinstance(target, (n.Map, n.MapAccess))
-    if node.op == "=" and isinstance(node.value, n.Call):
-        row = functions().get(node.value.name)
-        if row is not None and row.update is not None and node.value not in lo.unit.expansions:
-            with lo.b.at(node.value.span):
-                row.update(lo, node.value, target)
-            return
+    call = update_of(lo.unit, node.value) if node.op == "=" else None
+    if call is not None:
+        _lower_up_to(lo, node.value, call)
+        update = functions()[call.name].update
+        assert update is not None
+        with lo.b.at(call.span):
+            update(lo, call, target)
+        return
     if node.op in ("+=", "-=") and _adds_in_place(lo, node, target):
         return
     value = node.value if node.op == "=" else lo.unit.expansions[node]
     write_map(lo, target, lo.lower(value))
+
+
+def _lower_up_to(lo: Lowerer, value: n.Expr, call: n.Call) -> None:
+    """Lower the statements of the blocks around `call`, which ends `value`."""
+    while value is not call:
+        expansion = lo.unit.expansions.get(value)
+        if expansion is not None:
+            value = expansion
+        else:
+            assert isinstance(value, n.BlockExpr)
+            lo.statements(value.body)
+            value = value.value
 
 
 def _adds_in_place(lo: Lowerer, node: n.Assign, target: n.Map | n.MapAccess) -> bool:

@@ -105,6 +105,8 @@ def _report_program(asking: Asking) -> Sequence[ProbePoint]:
 
 def listing(pattern: str, target: Target, options: ProbeOptions) -> Sequence[str]:
     """`MODULE:FUNCTION` of all that a trampoline can carry."""
+    if target.has("fentry") is False:
+        return ()
     found = []
     for entry in kf.list_functions(pattern, target, with_module=True):
         module, _, name = entry.rpartition(":")

@@ -44,6 +44,8 @@ def expand(ap: AttachPoint, target: Target, options: ProbeOptions, diagnostics: 
 
 def listing(pattern: str, target: Target, options: ProbeOptions) -> Sequence[str]:
     """The kernel's iterators."""
+    if target.has("iter") is False:
+        return ()
     keep = matcher(pattern or "*")
     return sorted(name for name in target.iterators() if keep(name))
 

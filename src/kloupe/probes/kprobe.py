@@ -103,7 +103,9 @@ def register_context(kind: str, target: Target, *, returns: bool, space: Space =
 
 
 def listing(pattern: str, target: Target, options: ProbeOptions) -> Sequence[str]:
-    """Functions; with a module in the pattern also in the entries."""
+    """Functions; with a module in the pattern also in the entries. None where nothing could be attached to them."""
+    if target.has("kprobe") is False and target.has("fentry") is False:
+        return ()
     return kf.list_functions(pattern, target, with_module=False)
 
 

@@ -145,12 +145,25 @@ def _fold(an: Analyzer, node: n.Binary, a: int | bool | str, b: int | bool | str
         value = a[b:] if 0 <= b <= len(a) else ""
     if value is None:
         return None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _folded_type(an, node, value)
     an.set_const(node, value)
     if isinstance(value, bool):
         return ct.BOOL
-    if isinstance(value, str):
-        return ct.String(len(value.encode("utf-8", "surrogateescape")) + 1)
-    return ct.smallest_signed(value)
+    return ct.String(len(value.encode("utf-8", "surrogateescape")) + 1)
+
+
+def _folded_type(an: Analyzer, node: n.Binary, value: int) -> CType:
+    """The type of a folded number: flexible when both sides are, else what the operation gives at run time."""
+    left, right = (as_integer(an.unit.types[side]) for side in (node.left, node.right))
+    flexible = all(an.is_literal(side) or isinstance(an.const(side), bool) for side in (node.left, node.right))
+    if flexible or not (isinstance(left, ct.Int) and isinstance(right, ct.Int)):
+        an.set_const(node, value)
+        return ct.smallest_signed(value)
+    unsigned = _acts_unsigned(an, node.left, left) and _acts_unsigned(an, node.right, right) and node.op != "-"
+    result = ct.UINT64 if unsigned else ct.INT64
+    an.set_const(node, wrap(value, result))
+    return result
 
 
 def _mismatch(an: Analyzer, node: n.Binary, left: CType, right: CType) -> CType:

@@ -9,7 +9,7 @@ from ..lang import nodes as n
 from ..stdlib.table import functions
 from .analyzer import Analyzer, expr_rule, stmt_rule
 from .joins import fits, join
-from .model import Growing, MapInfo
+from .model import Growing, MapInfo, Unit
 from .rules_ops import as_integer, join_values, require_condition, warn_of_cast
 from .typenames import resolve_type
 
@@ -284,8 +284,21 @@ def _assign_map(an: Analyzer, node: n.Assign, target: n.Map | n.MapAccess, value
 
 
 def _is_update(an: Analyzer, value: n.Expr) -> bool:
+    return update_of(an.unit, value) is not None
+
+
+def update_of(unit: Unit, value: n.Expr) -> n.Call | None:
+    """The call of an updating function (`count()`) that `value` is or ends in."""
+    while True:
+        expansion = unit.expansions.get(value)
+        if expansion is not None:
+            value = expansion
+        elif isinstance(value, n.BlockExpr):
+            value = value.value
+        else:
+            break
     row = functions().get(value.name) if isinstance(value, n.Call) else None
-    return row is not None and row.update is not None
+    return value if isinstance(value, n.Call) and row is not None and row.update is not None else None
 
 
 @stmt_rule(n.If)

@@ -90,6 +90,10 @@ def _named(an: Analyzer, name: str) -> CType | None:
 
 def type_of_operand(an: Analyzer, operand: n.Expr | n.TypeName | n.TypeOf) -> CType | None:
     """The type of what sizeof, offsetof and typeof take: a type or an expression (which is not run)."""
+    if isinstance(operand, n.TypeName) and not operand.modifiers:
+        constant = an.c_types.constants.get(operand.name) or an.target.enum_constant(operand.name)
+        if constant is not None and _named(an, operand.name) is None:
+            return constant[0]
     if isinstance(operand, (n.TypeName, n.TypeOf)):
         return resolve_type(an, operand)
     if isinstance(operand, n.Map):

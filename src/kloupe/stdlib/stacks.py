@@ -60,8 +60,11 @@ def _infer_call(user: bool):  # type: ignore[no-untyped-def]
 
 
 def _lower(lo: Lowerer, node: n.Expr) -> Operand:
+    from .symbols import binary_index
+
     t = lo.type(node)
     assert isinstance(t, ct.Stack)
+    binary = binary_index(lo) if t.user else -1
 
     def into(target: Mem, clean: bool) -> None:
         identifier = stack_id(lo, t)
@@ -69,7 +72,7 @@ def _lower(lo: Lowerer, node: n.Expr) -> Operand:
         lo.b.store(
             target.base, target.offset + 8, 8, lo.b.alu("rsh", lo.b.call("get_current_pid_tgid"), 32) if t.user else 0
         )
-        lo.b.store(target.base, target.offset + 16, 8, -1)
+        lo.b.store(target.base, target.offset + 16, 8, binary)
 
     return Deferred(t, into)
 

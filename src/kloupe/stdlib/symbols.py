@@ -46,14 +46,21 @@ def word(t: ct.Opaque):  # type: ignore[no-untyped-def]
     return lower
 
 
+def binary_index(lo: Lowerer) -> int:
+    """The index of the probed file's path in the image's strings; -1 where the probe names none or several."""
+    paths = {str(point.attach.params["path"]) for point in lo.unit.points if "path" in point.attach.params}
+    return lo.string_index(paths.pop()) if len(paths) == 1 else -1
+
+
 def user_symbol(lo: Lowerer, address: Value) -> Operand:
     """A user address with the process it belongs to."""
+    binary = binary_index(lo)
 
     def into(target: Mem, clean: bool) -> None:
         lo.b.store(target.base, target.offset, 8, address)
         tgid = lo.b.alu("rsh", lo.b.call("get_current_pid_tgid"), 32)
         lo.b.store(target.base, target.offset + 8, 4, tgid)
-        lo.b.store(target.base, target.offset + 12, 4, -1)
+        lo.b.store(target.base, target.offset + 12, 4, binary)
 
     return Deferred(ct.USYM, into)
 

@@ -94,7 +94,7 @@ def _not_lowered(lo: Lowerer, node: n.Identifier) -> Operand:
 
 
 def _curtask_infer(an: Analyzer, node: n.Identifier) -> CType:
-    task = an.target.struct("struct", "task_struct")
+    task = an.c_types.structs.get(("struct", "task_struct")) or an.target.struct("struct", "task_struct")
     return ct.Pointer(task, ct.Space.KERNEL) if task is not None else ct.UINT64
 
 
@@ -145,6 +145,9 @@ def _pcomm(lo: Lowerer, node: n.Identifier) -> Operand:
 
 
 def _usermode_infer(an: Analyzer, node: n.Identifier) -> CType:
+    if an.unit.kind in ("begin", "end"):
+        an.set_const(node, 1)
+        return ct.UINT8
     if not an.unit.context.registers:
         return an.error(node.span, f"The usermode builtin can not be used with '{an.unit.kind}' probes")
     if an.target.arch.name != "x86_64":
