@@ -94,12 +94,16 @@ def _units(
     policy = str(analysis.config["missing_probes"])
     asked = replace(options.probe, missing_probes=policy, typed_args=context_matters, unsafe=options.unsafe)
     points: list[ProbePoint] = []
+    served = False
+    before = len(diagnostics.items)
     for attach_point in probe.attach_points:
-        before = len(diagnostics.items)
         found = expand_attach_point(attach_point, target, asked, diagnostics)
-        if not found and len(diagnostics.items) == before:
-            _report_missing(attach_point, analysis, diagnostics)
+        if not found:
+            analysis.missing.append(attach_point.text)
         points += [point for point in found if point.kind not in ("test", "bench") or point.kind == options.mode]
+        served = served or bool(found)
+    if not served and len(diagnostics.items) == before:
+        _report_missing(probe, policy, diagnostics)
     limit = int(analysis.config["max_probes"])
     if len(points) > limit:
         diagnostics.error(
@@ -135,18 +139,15 @@ def _alone(point: ProbePoint) -> bool:
     return point.kind in ("begin", "end", "self", "test", "bench", "iter") or point.program_type == "tracing"
 
 
-def _report_missing(attach_point: n.AttachPoint, analysis: Analysis, diagnostics: Diagnostics) -> None:
-    policy = analysis.config["missing_probes"]
-    text = f"No matches for {attach_point.provider} {':'.join(attach_point.parts)}."
-    analysis.missing.append(attach_point.text)
+def _report_missing(probe: n.Probe, policy: str, diagnostics: Diagnostics) -> None:
+    """Nothing that the probe's patterns name is there."""
     if policy == "error":
         diagnostics.error(
-            attach_point.span,
-            text,
-            hints=("If this is expected, set the 'missing_probes' config variable to 'warn'.",),
+            probe.span,
+            "Probe has no valid attach points. If this is expected, set the 'missing_probes' config variable to 'warn'.",
         )
     elif policy == "warn":
-        diagnostics.warning(attach_point.span, text)
+        diagnostics.warning(probe.span, "Probe has no valid attach points.")
 
 
 def _infer(
