@@ -284,7 +284,8 @@ class Btf:
             words, texts = self.words, self._texts()
             offsets = [words[at] for at in self._positions[1:] if words[at + 1] >> 24 & 0x1F == kind and words[at]]
             self._names[kind] = [
-                texts[offset].decode("utf-8", "replace") if offset in texts else self.string(offset) for offset in offsets
+                texts[offset].decode("utf-8", "replace") if offset in texts else self.string(offset)
+                for offset in offsets
             ]
         return self._names[kind]
 

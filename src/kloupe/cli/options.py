@@ -61,6 +61,7 @@ OPTIONS: dict[str, Option] = {
     "emit_llvm": Option(("--emit-llvm",), "FILE", "accepted for bpftrace's drivers", True),
 }
 _BY_NAME = {name: key for key, option in OPTIONS.items() for name in option.names}
+USAGE = "USAGE: kloupe [options] FILE, or kloupe [options] -e PROGRAM; kloupe --help says more."
 REPEATED = {"include_dir", "include"}
 
 
@@ -125,7 +126,7 @@ def _long(line: CommandLine, word: str, rest: list[str]) -> None:
     key = _BY_NAME.get(name)
     if key is None:
         near = did_you_mean(name, _BY_NAME)
-        raise UsageError(f"unknown option {name}", hint=near[0] if near else "See kloupe --help.")
+        raise UsageError(f"unknown option {name}", hint=near[0] if near else USAGE)
     if OPTIONS[key].argument:
         if not equals:
             if not rest:
@@ -144,7 +145,7 @@ def _short(line: CommandLine, word: str, rest: list[str]) -> None:
         name, letters = f"-{letters[0]}", letters[1:]
         key = _BY_NAME.get(name)
         if key is None:
-            raise UsageError(f"unknown option {name}", hint="See kloupe --help.")
+            raise UsageError(f"unknown option {name}", hint=USAGE)
         if not OPTIONS[key].argument:
             _set(line, key, line.get(key) + "1")
             continue

@@ -29,7 +29,8 @@ IMAGE_SUFFIX = ".kimg"
 
 def run(line: CommandLine) -> int:
     """Run the script; gives the exit status."""
-    _check(line, "format", FORMATS)
+    if line.has("format") and line.get("format") not in FORMATS:
+        raise UsageError(f'Invalid output format "{line.get("format")}"', hint="Valid formats are text and json.")
     _check(line, "buffering", BUFFERING)
     _check(line, "engine", ENGINES)
     mode = _mode(line)

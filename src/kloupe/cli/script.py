@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 
@@ -13,7 +14,6 @@ from ..lang import nodes as n
 from ..probes.model import ProbeOptions
 from ..sema.analyzer import CompileOptions
 from .options import CommandLine
-
 
 PID_MAX = 1 << 22  # PID_MAX_LIMIT in include/linux/threads.h
 
@@ -94,7 +94,16 @@ def compile_options(line: CommandLine, *, child_pid: int = 0, mode: str = "run")
         environment=environment,
         report_failed_reads=line.has("failed_reads"),
         mode=mode,
+        probe_filter=_regex(line.get("probe_filter")),
     )
+
+
+def _regex(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise UsageError(f"--probe-filter: not a regular expression: {error}") from None
+    return text
 
 
 def _pid(line: CommandLine) -> int:

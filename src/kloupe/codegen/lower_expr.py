@@ -7,7 +7,8 @@ from ..base.ctype import CType, Space
 from ..base.errors import InternalError
 from ..ir.ops import Block, Reg, Value
 from ..lang import nodes as n
-from ..stdlib.table import builtins, functions
+from ..sema.rules_basic import builtin_row
+from ..stdlib.table import functions
 from .lower import Lowerer, lowers
 from .lower_events import runtime_error
 from .memory import store, zero
@@ -31,8 +32,9 @@ _ALU = {
 
 @lowers(n.Identifier)
 def _identifier(lo: Lowerer, node: n.Identifier) -> Operand:
-    name = node.name
-    row = builtins().get(name) or builtins()["argN"]
+    row = builtin_row(node.name)
+    if row is None:
+        raise InternalError(f"no builtin {node.name}")
     return row.lower(lo, node)
 
 

@@ -168,6 +168,7 @@ def read_map(lo: Lowerer, node: n.Map | n.MapAccess) -> Operand:
         result = lo.b.const(0)
         with lo.when("ne", element, 0):
             lo.b.move(result, load_scalar(lo, Mem(element, 0, value, Space.BPF)))
+        _report_missing(lo, info, element)
         return Scalar(result, value)
 
     def into(target: Mem, clean: bool) -> None:
@@ -182,6 +183,21 @@ def read_map(lo: Lowerer, node: n.Map | n.MapAccess) -> Operand:
         lo.b.start(after)
 
     return Deferred(value, into)
+
+
+def _report_missing(lo: Lowerer, info: MapInfo, found: Reg) -> None:
+    """With -k: tell user space that an element was read that is not there."""
+    if not lo.options.report_failed_reads:
+        return
+    with lo.when("eq", found, 0):
+        spec = lo.event(
+            "helper_error",
+            [ct.INT64],
+            lo.b.span,
+            helper="map_lookup_elem",
+            message="Can't lookup map element because it does not exist.",
+        )
+        emit_event(lo, spec, [Scalar(0, ct.INT64)])
 
 
 def merged_aggregate(lo: Lowerer, place: Mem) -> Value:

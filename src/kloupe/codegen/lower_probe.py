@@ -33,7 +33,8 @@ def _context_field(lo: Lowerer, place: at.ContextField, t: CType) -> Operand:
 
 
 def _register(lo: Lowerer, place: at.Register, t: CType) -> Operand:
-    return _extended(lo, lo.b.load(lo.b.context(), place.offset, 8), t, place.size)
+    value = lo.b.load(lo.b.context(), place.offset, 8)
+    return _extended(lo, lo.b.extend(value, place.size, place.signed), t)
 
 
 def _btf_argument(lo: Lowerer, place: at.BtfArgument, t: CType) -> Operand:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from ..base import ctype as ct
 from ..base.ctype import Space
 from ..base.errors import NotSupported
+from ..image import MapSpec
 from ..ir.ops import Reg, Slot, Value
 from ..lang import nodes as n
 from ..sema.model import VariableInfo
@@ -20,6 +21,7 @@ from .memory import store, zero
 from .operand import Mem, Nothing, Operand, Scalar
 
 MAX_ITERATIONS = 1 << 23  # BPF_MAX_LOOPS in the kernel's bpf_loop
+OPAQUE_MAP = ".opaque"  # a zero that the verifier does not know
 MAX_PARTS = 4  # calls of bpf_loop for one long range
 INLINE_ITERATIONS = 8192  # bound of a loop on kernels without bpf_loop, where the verifier walks every iteration
 
@@ -68,7 +70,20 @@ def assign(lo: Lowerer, info: VariableInfo, operand: Operand) -> None:
     place = Mem(lo.slots[info], 0, info.type, Space.BPF)
     if isinstance(operand, Mem) and operand.base is place.base:
         return
+    if info.captured and isinstance(info.type, ct.Int) and not any(loop.callback for loop in lo.loops):
+        operand = _unknown(lo, operand)
     store(lo, place, operand)
+
+
+def _unknown(lo: Lowerer, operand: Operand) -> Operand:
+    """The same number, but unknown to the verifier.
+
+    A variable that a loop changes would otherwise take a new known value in each iteration that the verifier follows, and
+    it would follow all of them.
+    """
+    lo.need_map(MapSpec(OPAQUE_MAP, "array", 4, 8, 1))
+    nothing = lo.b.load(lo.b.map_value(OPAQUE_MAP), 0, 8)
+    return Scalar(lo.b.alu("add", nothing, lo.as_scalar(operand)), operand.type)
 
 
 def _narrowed(lo: Lowerer, info: VariableInfo, operand: Operand) -> Value:

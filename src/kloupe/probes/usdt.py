@@ -91,7 +91,8 @@ def _place(argument: UsdtArgument, address: int, arch: ArchTable) -> Place | Non
     Memory without a base register is at a fixed place of the file: as far from the probe in memory as in the file.
     """
     if argument.constant is not None:
-        return Constant(argument.constant)
+        unsigned = argument.constant & ((1 << 8 * argument.size) - 1)
+        return Constant(argument.constant if argument.signed else unsigned)
     offset, name = argument.offset, argument.register
     if argument.is_memory and not name:
         offset, name = argument.offset - address, arch.instruction_pointer

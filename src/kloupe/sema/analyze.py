@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable
 
 from ..base import ctype as ct
@@ -100,7 +101,7 @@ def _units(
         found = expand_attach_point(attach_point, target, asked, diagnostics)
         if not found:
             analysis.missing.append(attach_point.text)
-        points += [point for point in found if point.kind not in ("test", "bench") or point.kind == options.mode]
+        points += [point for point in found if _is_wanted(point, options)]
         served = served or bool(found)
     if not served and len(diagnostics.items) == before:
         _report_missing(probe, policy, diagnostics)
@@ -113,6 +114,12 @@ def _units(
         )
         return []
     return _grouped(probe, points, target, context_matters)
+
+
+def _is_wanted(point: ProbePoint, options: CompileOptions) -> bool:
+    if options.probe_filter and not re.search(options.probe_filter, point.name):
+        return False
+    return point.kind not in ("test", "bench") or point.kind == options.mode
 
 
 def _grouped(probe: n.Probe, points: list[ProbePoint], target: Target, context_matters: bool) -> list[Unit]:

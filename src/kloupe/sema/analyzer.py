@@ -64,6 +64,7 @@ class CompileOptions:
     environment: tuple[tuple[str, str], ...] = ()
     report_failed_reads: bool = False
     mode: str = "run"  # run, test or bench: which of those probes are kept
+    probe_filter: str = ""  # a regular expression; only probes whose name it finds are kept
 
 
 @record

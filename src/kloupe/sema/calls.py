@@ -97,6 +97,10 @@ def _check_argument(an: Analyzer, node: n.Call, row: Function, index: int) -> bo
         return False
     if kind in ("mapvalue", "lazy"):
         return True
+    if kind == "literal" and isinstance(argument, n.StringLiteral):
+        an.set_const(argument, argument.value)  # a format may be longer than strings that programs handle
+        an.unit.types[argument] = ct.String(len(argument.value) + 1)
+        return True
     found = an.type_of(argument)
     if isinstance(found, ct.NoneType):
         return False

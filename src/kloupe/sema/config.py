@@ -28,7 +28,7 @@ CONFIG: dict[str, Row] = {
     "lazy_symbolication": Row(False),
     "license": Row(
         "GPL",
-        ("GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"),
+        ("Dual MIT/GPL", "Dual BSD/GPL", "Dual MPL/GPL", "GPL and additional rights", "GPL v2", "GPL"),
     ),
     "log_size": Row(1_000_000),
     "max_bpf_progs": Row(1024),
@@ -89,7 +89,7 @@ def _convert(key: str, row: Row, value: Scalar) -> Scalar:
     if row.words:
         match = next((w for w in row.words if w.lower() == text.lower()), None)
         if match is None:
-            raise ValueError(f"{key}: invalid value {text}, expecting one of {', '.join(row.words)}")
+            raise ValueError(f"Invalid value for {key}. Found: {text}. Valid values: {', '.join(row.words)}")
         return match
     return text
 

@@ -24,6 +24,8 @@ def join(a: CType, b: CType) -> CType | None:
         return b
     if isinstance(a, ct.Int) and isinstance(b, ct.Int):
         return join_integers(a, b)
+    if isinstance(a, (ct.Int, ct.Enum)) and isinstance(b, (ct.Int, ct.Enum)):
+        return join_integers(ct.Int(a.size, a.signed), ct.Int(b.size, b.signed))
     if isinstance(a, ct.String) and isinstance(b, ct.String):
         return a if a.size >= b.size else b
     if isinstance(a, ct.Buffer) and isinstance(b, ct.Buffer):

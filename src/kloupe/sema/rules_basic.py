@@ -8,7 +8,7 @@ from ..base import ctype as ct
 from ..base.ctype import CType
 from ..base.diag import did_you_mean
 from ..lang import nodes as n
-from ..stdlib.table import builtins, functions
+from ..stdlib.table import Builtin, builtins, functions
 from .analyzer import Analyzer, expr_rule
 from .expand import expand_macro
 
@@ -30,8 +30,9 @@ def _bool(an: Analyzer, node: n.BoolLiteral) -> CType:
 
 @expr_rule(n.StringLiteral)
 def _string(an: Analyzer, node: n.StringLiteral) -> CType:
-    an.set_const(node, node.value)
-    size = len(node.value.encode("utf-8", "surrogateescape"))
+    text = node.value.partition("\0")[0]  # what follows a NUL is not part of a C string
+    an.set_const(node, text)
+    size = len(text.encode("utf-8", "surrogateescape"))
     limit = an.max_strlen
     if size >= limit:
         an.error(node.span, f"String is too long (over {limit} bytes): {node.value}")
@@ -88,6 +89,12 @@ def _variable(an: Analyzer, node: n.Variable) -> CType:
     return ct.INT64 if isinstance(found, ct.NoneType) and not info.assigned else found
 
 
+def builtin_row(name: str) -> Builtin | None:
+    """The row of a builtin by any of its spellings: `pid`, `arg3`, `__builtin_pid`."""
+    name = name.removeprefix("__builtin_")
+    return builtins().get("argN" if _NUMBERED.fullmatch(name) else name)
+
+
 @expr_rule(n.Identifier)
 def _identifier(an: Analyzer, node: n.Identifier) -> CType:
     macro = an.macros.lookup(node.name, ())
@@ -101,8 +108,7 @@ def _identifier(an: Analyzer, node: n.Identifier) -> CType:
         if value is not None:
             an.set_const(node, value)
         return found
-    name = "argN" if _NUMBERED.fullmatch(node.name) else node.name
-    row = builtins().get(name)
+    row = builtin_row(node.name)
     if row is not None:
         return row.infer(an, node)
     constant = an.c_types.constants.get(node.name) or an.target.enum_constant(node.name)

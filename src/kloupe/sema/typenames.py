@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..base import ctype as ct
 from ..base.ctype import CType
 from ..base.diag import did_you_mean
+from ..base.errors import KloupeError
 from ..lang import nodes as n
 from .analyzer import Analyzer
 
@@ -75,7 +76,7 @@ def _named(an: Analyzer, name: str) -> CType | None:
         return C_NAMES.get(name) or _OPAQUE.get(name)
     kind, _, tag = name.partition(" ")
     if kind in ("struct", "union") and tag:
-        return an.c_types.structs.get((kind, tag)) or an.target.struct(kind, tag)
+        return an.c_types.structs.get((kind, tag)) or _in_binary(an, kind, tag) or an.target.struct(kind, tag)
     if kind == "enum" and tag:
         return an.c_types.enums.get(tag) or an.target.enum(tag)
     found = an.c_types.typedefs.get(name) or C_NAMES.get(name) or an.target.typedef(name)
@@ -86,6 +87,17 @@ def _named(an: Analyzer, name: str) -> CType | None:
         if struct is not None:
             return struct
     return an.c_types.enums.get(name) or an.target.enum(name)
+
+
+def _in_binary(an: Analyzer, kind: str, tag: str) -> CType | None:
+    """A type of the program that a user-space probe is in."""
+    path = an.unit.points[0].attach.params.get("path")
+    if path is None:
+        return None
+    try:
+        return an.target.binary(str(path)).struct(kind, tag)
+    except KloupeError:
+        return None
 
 
 def type_of_operand(an: Analyzer, operand: n.Expr | n.TypeName | n.TypeOf) -> CType | None:

@@ -201,7 +201,14 @@ def _reg(lo: Lowerer, node: n.Call) -> Operand:
     return Scalar(register_value(lo, str(lo.const(node.arguments[0]))), ct.UINT64)
 
 
+def _probetype_infer(an: Analyzer, node: n.Identifier) -> CType:
+    kind = "special" if an.unit.kind in ("begin", "end", "self", "test", "bench") else an.unit.kind
+    an.set_const(node, kind)
+    return ct.String(len(kind) + 1)
+
+
 register(
+    Builtin("probetype", "string", "The kind of the probe.", _probetype_infer, _probe),
     Builtin("probe", "string", "Full name of the probe.", _probe_infer, _probe),
     Builtin("func", "string or symbol", "Name of the traced function.", _func_infer, _func),
     Builtin("args", "record", "The arguments of the traced function or tracepoint.", _args_infer, _args),

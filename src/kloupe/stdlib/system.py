@@ -113,16 +113,17 @@ def _getopt_infer(an: Analyzer, node: n.Call) -> CType:
         text = given[name]
         if isinstance(default, bool):
             words = {"true": True, "1": True, "false": False, "0": False, None: True}
-            if text not in words:
-                return an.error(node.span, f"Invalid value for named parameter '{name}': expected a bool, got {text}")
-            value = words[text]
+            word = text.lower() if text is not None else None
+            if word not in words:
+                return an.error(node.span, f"program command line option --{name} invalid bool (value: {text})")
+            value = words[word]
         elif isinstance(default, str):
             value = text or ""
         else:
             number = param_value(text or "")
             if isinstance(number, str):
-                return an.error(node.span, f"Invalid value for named parameter '{name}': expected a number, got {text}")
-            value = number & ((1 << 64) - 1) if number < 0 else number
+                return an.error(node.span, f"program command line option --{name} invalid integer (value: {text})")
+            value = number & ((1 << 64) - 1) if number < 0 <= int(default or 0) else number
     if value is None:
         return an.error(node.span, "getopt() needs a literal as its default")
     an.set_const(node, value)

@@ -100,7 +100,7 @@ class KernelEngine:
     def attach(self) -> list[AttachFailure]:
         """Attach everything the kernel or the clock runs, run the iterators, and give the failures."""
         failures = [AttachFailure(spec, reason) for spec, reason in self._missing]
-        for program in self._programs:
+        for program in _in_attach_order(self._programs):
             failures += self._attachments.attach(program)
         failures += self._attachments.run_iterators(self._read_ahead)
         return failures
@@ -188,6 +188,12 @@ def _program_info(program: LoadedProgram) -> bpf.ProgramInfo:
         return bpf.program_info(program.fd)
     except OSError as error:
         raise explain_refusal(error, f"reading statistics of {program.spec.name}") from error
+
+
+def _in_attach_order(programs: Sequence[LoadedProgram]) -> list[LoadedProgram]:
+    """The kernel runs the probes of one instruction last attached first, so these go in from the last to the first."""
+    last_first = [p for p in programs if any(spec.kind in ("kprobe", "uprobe") for spec in p.spec.attach)]
+    return [p for p in programs if p not in last_first] + last_first[::-1]
 
 
 def program_stats(engine: KernelEngine) -> dict[str, tuple[int, int]]:
