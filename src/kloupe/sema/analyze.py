@@ -193,12 +193,15 @@ def _settle_unwritten(analysis: Analysis) -> bool:
 
 def _walk(analyzer: Analyzer) -> None:
     probe = analyzer.unit.probe
+    analyzer.unit.stray_updates.clear()
     for info in analyzer.unit.declarations.values():
         info.assigned = info.used = False
     if probe.predicate is not None:
         require_condition(analyzer, probe.predicate)
     with analyzer.scope():
         analyzer.statements(probe.body)
+    for call in analyzer.unit.stray_updates:
+        analyzer.error(call.span, f"{call.name}() must be assigned directly to a map")
 
 
 def _state(analysis: Analysis) -> object:

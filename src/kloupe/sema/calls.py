@@ -34,6 +34,8 @@ def _call(an: Analyzer, node: n.Call) -> CType:
             f"{node.name}() is an unsafe function being used in safe mode",
             hints=("Run with --unsafe to allow what changes the traced system.",),
         )
+    if row.update is not None:
+        an.unit.stray_updates[node] = None
     if not _check_count(an, node, row) or not _check_arguments(an, node, row):
         return ct.NONE
     return row.infer(an, node)

@@ -109,6 +109,7 @@ class Unit:
     variables: dict[n.Node, VariableInfo] = field(default_factory=dict)
     declarations: dict[n.Node, VariableInfo] = field(default_factory=dict)
     dead: set[n.Node] = field(default_factory=set)
+    stray_updates: dict[n.Call, None] = field(default_factory=dict)
     needs_cookie: bool = False
     dispatched: bool = False
 

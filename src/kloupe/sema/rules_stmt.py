@@ -172,13 +172,9 @@ def _block(an: Analyzer, node: n.Block) -> None:
 def _expression(an: Analyzer, node: n.ExprStmt) -> None:
     found = an.type_of(node.value)
     value = node.value
-    expansion = an.unit.expansions.get(value)
     quiet = isinstance(value, (n.IncDec, n.Ternary, n.IfExpr)) or isinstance(found, (ct.Void, ct.NoneType))
-    if isinstance(value, n.Call) and expansion is None:
-        row = functions().get(value.name)
-        if row is not None and row.update is not None:
-            an.error(value.span, f"{value.name}() must be assigned directly to a map")
-            return
+    if isinstance(value, n.Call) and value in an.unit.stray_updates:
+        return
     if not quiet:
         an.warning(value.span, "Return value discarded.")
 
@@ -266,6 +262,9 @@ def compound(an: Analyzer, node: n.Assign) -> n.Expr:
 
 def _assign_map(an: Analyzer, node: n.Assign, target: n.Map | n.MapAccess, value: n.Expr) -> None:
     found = an.type_of(value)
+    call = update_of(an.unit, value) if node.op == "=" else None
+    if call is not None:
+        an.unit.stray_updates.pop(call, None)
     info = note_map_write(an, target)
     if isinstance(found, ct.Void):
         an.error(node.span, f"Value '{found}' cannot be assigned to a map.")

@@ -41,18 +41,18 @@ def key_order(t: CType) -> SortKey:
 
 
 def _row_order(key: CType | None, value: CType) -> Callable[[tuple[Any, Any]], Any]:
-    """How rows sort: by value where values are numbers, else by key."""
+    """How rows sort: by value where values are numbers (equal ones by key, which bpftrace leaves to chance), else by key."""
     by_key = key_order(key) if key is not None else (lambda _: 0)
     if isinstance(value, Histogram):
         return lambda row: (sum(row[1].values()), by_key(row[0]))
     if isinstance(value, Aggregate):
         if value.kind == "stats":
-            return lambda row: row[1][1]
+            return lambda row: (row[1][1], by_key(row[0]))
         if value.kind in ("min", "max"):
-            return lambda row: row[1] & _MASK
-        return lambda row: row[1]
+            return lambda row: (row[1] & _MASK, by_key(row[0]))
+        return lambda row: (row[1], by_key(row[0]))
     if isinstance(value, (Int, Enum)):
-        return lambda row: row[1]
+        return lambda row: (row[1], by_key(row[0]))
     return lambda row: by_key(row[0])
 
 

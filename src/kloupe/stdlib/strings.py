@@ -34,6 +34,8 @@ def _str_infer(an: Analyzer, node: n.Call) -> CType:
     if isinstance(known, str) or (isinstance(known, int) and _is_parameter(source)):
         text = str(known) if not _is_missing_parameter(an, source) else ""
         limit = an.int_const(node.arguments[1]) if len(node.arguments) > 1 else None
+        if limit is not None and limit < 0:
+            return an.error(node.span, f"str() cannot use negative length ({limit})")
         an.set_const(node, text if limit is None else text[:limit])
         return ct.String(len(text.encode("utf-8", "surrogateescape")) + 1)
     if not isinstance(found, (ct.Pointer, ct.Int, ct.String, ct.Array)):
