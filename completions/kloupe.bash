@@ -1,0 +1,15 @@
+# bash completion for kloupe
+_kloupe() {
+    local word="${COMP_WORDS[COMP_CWORD]}" before="${COMP_WORDS[COMP_CWORD-1]}"
+    case "$before" in
+        -f|--format) COMPREPLY=($(compgen -W "text json" -- "$word")); return ;;
+        -B) COMPREPLY=($(compgen -W "line full none" -- "$word")); return ;;
+        --engine) COMPREPLY=($(compgen -W "kernel machine" -- "$word")); return ;;
+    esac
+    if [[ $word == -* ]]; then
+        COMPREPLY=($(compgen -W "-e -l --list -p --pid -c --cmd -o --output -f --format -B -q --quiet -v --verbose -k --warnings --no-warnings -I --include --unsafe --dry-run --test --bench --fmt -d --debug --emit --engine --info -V --version -h --help --mode --no-feature --probe-filter" -- "$word"))
+    else
+        COMPREPLY=($(compgen -W "doctor" -- "$word") $(compgen -f -- "$word"))
+    fi
+}
+complete -F _kloupe kloupe
