@@ -1,116 +1,144 @@
-"""`kloupe doctor`: what this kernel and this user can do, one line each, with what to do about every no."""
+"""`kloupe doctor`: what this kernel and user can do, one line each, and what to do about every no."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable
 
 from ..base.errors import KloupeError, UsageError
 from ..base.record import record
-from ..host import proc
-from .machine import live_target
+from . import doctor_checks as ask
+from .doctor_checks import Finding
 
-
-@record(frozen=True)
-class Finding:
-    """The answer to one question: True, False or None (could not tell), what was seen, and what to do about a no."""
-
-    answer: bool | None
-    seen: str = ""
-    advice: str = ""
-
-
-def _privileges() -> Finding:
-    names = ("CAP_BPF", "CAP_PERFMON", "CAP_SYS_ADMIN")
-    held = [name for name in names if proc.has_capability(name)]
-    enough = "CAP_SYS_ADMIN" in held or {"CAP_BPF", "CAP_PERFMON"} <= set(held)
-    return Finding(enough, ", ".join(held) or "no capability", "run as root, or give CAP_BPF and CAP_PERFMON")
-
-
-def _lockdown() -> Finding:
-    mode = proc.lockdown_mode() or "none"
-    return Finding(mode != "confidentiality", mode, "boot without lockdown=confidentiality")
-
-
-def _btf() -> Finding:
-    found = live_target().has_btf
-    return Finding(found, "/sys/kernel/btf/vmlinux", "a kernel with CONFIG_DEBUG_INFO_BTF=y")
-
-
-def _tracefs() -> Finding:
-    from ..host.tracefs import ensure_tracefs, find_mounted
-
-    mounted = find_mounted()
-    if mounted:
-        return Finding(True, mounted)
-    try:
-        ensure_tracefs()
-    except KloupeError as error:
-        return Finding(False, str(error), error.hint)
-    return Finding(True, "not mounted, but kloupe can mount one for itself")
-
-
-def _symbols() -> Finding:
-    known = live_target().ksym("schedule")
-    return Finding(bool(known), "/proc/kallsyms", "run as root; sysctl kernel.kptr_restrict=0 or 1")
-
-
-def _jit() -> Finding:
-    value = proc.read_text("/proc/sys/net/core/bpf_jit_enable")
-    return Finding(
-        None if value is None else value != "0", f"bpf_jit_enable={value}", "sysctl net.core.bpf_jit_enable=1"
-    )
-
-
-def _feature(name: str, advice: str) -> Callable[[], Finding]:
-    return lambda: Finding(live_target().has(name), "", advice)
-
-
-# Question -> who answers it. Versions are the first release that has the feature (kernel git history).
-CHECKS: tuple[tuple[str, Callable[[], Finding]], ...] = (
-    ("may load BPF programs", _privileges),
-    ("kernel is not locked down", _lockdown),
-    ("type information (BTF)", _btf),
-    ("tracefs", _tracefs),
-    ("kernel symbols", _symbols),
-    ("BPF just-in-time compiler", _jit),
-    ("ring buffer", _feature("ringbuf", "Linux 5.8 or newer")),
-    ("loops (bpf_loop)", _feature("bpf_loop", "Linux 5.17 or newer; shorter loops still work")),
-    ("loops over maps", _feature("for_each_map_elem", "Linux 5.13 or newer")),
-    ("tracepoints with types (tp_btf)", _feature("tp_btf", "Linux 5.5 or newer with BTF")),
-    ("kprobes", _feature("kprobe", "a kernel with CONFIG_KPROBE_EVENTS=y; fentry and tracepoints are alternatives")),
-    ("many kprobes at once", _feature("kprobe_multi", "Linux 5.18 or newer with CONFIG_FPROBE=y; without it wildcards are slower")),
-    ("fentry and fexit", _feature("fentry", "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS=y; kprobes are an alternative")),
-    ("uprobes", _feature("uprobe", "a kernel with CONFIG_UPROBE_EVENTS=y")),
-    ("many uprobes at once", _feature("uprobe_multi", "Linux 6.6 or newer; without it wildcards are slower")),
-    ("attach cookies", _feature("bpf_cookie", "Linux 5.15 or newer; without it each probe gets its own program")),
-    ("iterators", _feature("iter", "Linux 5.8 or newer with BTF")),
-    ("atomic operations that fetch", _feature("atomic_fetch", "Linux 5.12 or newer")),
-)  # fmt: skip
+USAGE = "USAGE: kloupe doctor"
 _WORDS = {True: "yes", False: "no", None: "could not tell"}
 
 
-def findings() -> Iterator[tuple[str, Finding]]:
-    """Every question with its answer; a question that cannot be asked counts as not told."""
-    for question, ask in CHECKS:
-        try:
-            yield question, ask()
-        except KloupeError as error:
-            yield question, Finding(None, str(error), error.hint)
+@record(frozen=True)
+class Check:
+    """One line: its title, the question, and what to do when the answer is no. Without a `vital` one nothing can be traced."""
+
+    title: str
+    ask: Callable[[], Finding]
+    advice: str
+    vital: bool = False
+
+
+CHECKS: tuple[Check, ...] = (
+    Check("kernel is 5.10 or newer", ask.kernel, "boot a newer kernel: older ones lack ring buffers and atomics"),
+    Check("architecture", ask.architecture, "use x86_64 or aarch64, or add a table in kernel/arch/", True),
+    Check(
+        "privileges",
+        ask.privileges,
+        "run as root, or give the process CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE; "
+        "scripts of begin, end and interval probes run without, in the user-space machine",
+        True,
+    ),
+    Check(
+        "programs load",
+        ask.program_load,
+        "allow bpf(2) in the container's seccomp profile (or run outside of it)",
+        True,
+    ),
+    Check("programs are compiled", ask.compiler, "as root: sysctl net.core.bpf_jit_enable=1; without, probes are slow"),
+    Check(
+        "lockdown allows reading",
+        ask.lockdown,
+        "boot with lockdown=integrity or none: confidentiality mode keeps programs from reading kernel memory",
+    ),
+    Check(
+        "kernel types (BTF)",
+        ask.feature("btf"),
+        "use a kernel with CONFIG_DEBUG_INFO_BTF, or define the structs you need in the script; "
+        "fentry, rawtracepoint arguments and iter need it",
+    ),
+    Check("module types", ask.feature("module_btf"), "use a kernel with CONFIG_DEBUG_INFO_BTF_MODULES"),
+    Check("tracefs", ask.tracefs, "as root: mount -t tracefs nodev /sys/kernel/tracing"),
+    Check(
+        "function list",
+        ask.function_list,
+        "wildcards are matched against kernel symbols instead, and a few matches may not attach",
+    ),
+    Check("ring buffer", ask.feature("ringbuf"), "boot a kernel from 5.8 on: output goes through a ring buffer", True),
+    Check("loops", ask.feature("bpf_loop"), "while loops need bpf_loop (5.17); unroll works everywhere"),
+    Check(
+        "loops over maps", ask.feature("for_each_map_elem"), "for ($kv : @map) needs 5.13; print(@map) works everywhere"
+    ),
+    Check(
+        "kprobe",
+        ask.probe_events("kprobe", ask.open_kprobe),
+        "use tracepoint, rawtracepoint or fentry probes, or a kernel with CONFIG_KPROBE_EVENTS",
+    ),
+    Check(
+        "kprobe over wildcards at once",
+        ask.feature("kprobe_multi"),
+        "nothing: kprobe wildcards attach one by one, which takes longer (5.18 and CONFIG_FPROBE have it)",
+    ),
+    Check(
+        "fentry and fexit",
+        ask.feature("fentry"),
+        "use kprobe and kretprobe, or tracepoints; fentry needs CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS",
+    ),
+    Check("uprobe", ask.probe_events("uprobe", ask.open_uprobe), "use a kernel with CONFIG_UPROBE_EVENTS"),
+    Check(
+        "uprobe over wildcards at once",
+        ask.feature("uprobe_multi"),
+        "nothing: uprobe wildcards attach one by one, which takes longer (6.6 has it)",
+    ),
+    Check(
+        "cookies",
+        ask.feature("bpf_cookie"),
+        "nothing: a probe with several places gets a program for each (5.15 has cookies)",
+    ),
+    Check("iter", ask.feature("iter"), "use a kernel with BPF iterators (5.8 and CONFIG_BPF_SYSCALL)"),
+    Check(
+        "hardware counters", ask.hardware_counters, "use software or profile probes; virtual machines often hide them"
+    ),
+    Check(
+        "kernel addresses are shown",
+        ask.kernel_symbols,
+        "as root: sysctl kernel.kptr_restrict=1; without, kernel stacks are numbers",
+    ),
+    Check("perf events", ask.perf_paranoia, "as root: sysctl kernel.perf_event_paranoid=-1, or give us CAP_PERFMON"),
+    Check("memory for maps", ask.locked_memory, "raise the limit: ulimit -l unlimited"),
+    Check("pids of the whole system", ask.pid_namespace, "run outside of the container to see all processes by pid"),
+    Check(
+        "file formats (pyelftools)",
+        ask.library("elftools"),
+        "pip install pyelftools: uprobes by name and user symbols need it",
+    ),
+    Check("C++ names (demangle)", ask.library("demangle"), "pip install demangle: without, C++ names stay mangled"),
+)
+
+
+def _answer(check: Check) -> Finding:
+    try:
+        return check.ask()
+    except KloupeError as error:
+        return Finding(None, str(error))
+
+
+def _line(check: Check, finding: Finding) -> str:
+    text = f"{_WORDS[finding.answer]:<16}{check.title}"
+    if finding.note:
+        text += f": {finding.note}"
+    if finding.answer is False:
+        text += f". To do: {check.advice}"
+    return text
 
 
 def run(arguments: list[str]) -> int:
-    """Print the answers; the status is 0 when programs can be loaded, else 1."""
+    """Print a line for every check; 1 when something that all tracing needs is missing, else 0."""
+    if arguments in (["-h"], ["--help"]):
+        print(USAGE)
+        return 0
     if arguments:
-        raise UsageError(f"kloupe doctor takes no arguments, got {arguments[0]}")
-    names = os.uname()
-    print(f"kernel {names.release} on {names.machine}")
-    able = True
-    for question, finding in findings():
-        seen = f" ({finding.seen})" if finding.seen else ""
-        print(f"{_WORDS[finding.answer]:<15}{question}{seen}")
-        if not finding.answer and finding.advice:
-            print(f"{'':<15}-> {finding.advice}")
-        if question == CHECKS[0][0]:
-            able = bool(finding.answer)
-    return 0 if able else 1
+        raise UsageError(f"doctor takes no arguments, not '{arguments[0]}'", hint=USAGE)
+    status = 0
+    for check in CHECKS:
+        finding = _answer(check)
+        print(_line(check, finding))
+        sys.stdout.flush()
+        if check.vital and finding.answer is False:
+            status = 1
+    return status

@@ -19,6 +19,7 @@ NUMBER = NUMBERS["bpf"]
 MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, MAP_NEXT_KEY, PROG_LOAD = range(6)
 OBJ_PIN, OBJ_GET = 6, 7
 PROG_TEST_RUN = 10
+PROG_GET_NEXT_ID, PROG_GET_FD_BY_ID = 11, 13
 BTF_GET_FD_BY_ID = 19
 OBJ_GET_INFO_BY_FD = 15
 RAW_TRACEPOINT_OPEN = 17
@@ -226,6 +227,32 @@ def program_info(fd: int) -> ProgramInfo:
 def enable_stats() -> int:
     """Count run times of all programs while the given descriptor stays open (5.8)."""
     return bpf(ENABLE_STATS, make_attr("I", 0))
+
+
+def program_ids() -> list[int]:
+    """The ids of all programs that are loaded."""
+    found, current = [], 0
+    while True:
+        attr = make_attr("III", current, 0, 0)
+        try:
+            bpf(PROG_GET_NEXT_ID, attr)
+        except FileNotFoundError:
+            return found
+        current = struct.unpack_from("=I", attr, 4)[0]
+        found.append(current)
+
+
+def program_times(identity: int) -> tuple[int, int] | None:
+    """(runs, nanoseconds) of the program with this id; None when it is gone."""
+    try:
+        fd = bpf(PROG_GET_FD_BY_ID, make_attr("III", identity, 0, 0))
+    except FileNotFoundError:
+        return None
+    try:
+        info = program_info(fd)
+    finally:
+        os.close(fd)
+    return info.run_count, info.run_time_ns
 
 
 def find_module_btf(module: str) -> int | None:
