@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from enum import Enum
 
@@ -76,6 +75,8 @@ class Diagnostics:
 
 def near_names(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
     """The names of `known` that look like `name`, nearest first."""
+    import difflib
+
     return difflib.get_close_matches(name, list(known), n=limit, cutoff=0.7)
 
 

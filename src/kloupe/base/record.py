@@ -53,7 +53,7 @@ def _compile_init(cls: type) -> Callable[..., None]:
 _missing: Any = object()
 
 
-def _first_init(self: Any, *args: Any, **kwargs: Any) -> None:
+def first_init(self: Any, *args: Any, **kwargs: Any) -> None:
     """Stands in until the first instance of a class is made."""
     cls = type(self)
     while "FIELDS" not in cls.__dict__:
@@ -107,7 +107,7 @@ def _make(cls: type[T], frozen: bool, eq: bool) -> type[T]:
     namespace["FIELDS"] = namespace["__match_args__"] = fields
     namespace["DEFAULTS"] = defaults
     namespace["KEY"] = staticmethod(attrgetter(*fields)) if fields else None
-    namespace["__init__"] = _first_init
+    namespace["__init__"] = first_init
     namespace.setdefault("__repr__", _repr)
     if eq:
         namespace.setdefault("__eq__", _eq)

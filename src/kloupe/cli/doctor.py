@@ -42,9 +42,9 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check("programs are compiled", ask.compiler, "as root: sysctl net.core.bpf_jit_enable=1; without, probes are slow"),
     Check(
-        "lockdown allows reading",
-        ask.lockdown,
-        "boot with lockdown=integrity or none: confidentiality mode keeps programs from reading kernel memory",
+        "kernel memory can be read",
+        ask.reading,
+        "boot with lockdown=integrity or none: confidentiality mode keeps programs from it",
     ),
     Check(
         "kernel types (BTF)",
@@ -57,7 +57,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "function list",
         ask.function_list,
-        "wildcards are matched against kernel symbols instead, and a few matches may not attach",
+        "nothing: wildcards are matched against the kernel's symbols, of which a few cannot be traced",
     ),
     Check("ring buffer", ask.feature("ringbuf"), "boot a kernel from 5.8 on: output goes through a ring buffer", True),
     Check("loops", ask.feature("bpf_loop"), "while loops need bpf_loop (5.17); unroll works everywhere"),
@@ -97,7 +97,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "kernel addresses are shown",
         ask.kernel_symbols,
-        "as root: sysctl kernel.kptr_restrict=1; without, kernel stacks are numbers",
+        "run as root, with kernel.kptr_restrict at 0 or 1; without, kernel stacks are numbers",
     ),
     Check("perf events", ask.perf_paranoia, "as root: sysctl kernel.perf_event_paranoid=-1, or give us CAP_PERFMON"),
     Check("memory for maps", ask.locked_memory, "raise the limit: ulimit -l unlimited"),

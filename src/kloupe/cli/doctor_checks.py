@@ -12,9 +12,19 @@ from collections.abc import Callable
 from ..base.errors import KloupeError, NotSupported
 from ..base.record import record
 from ..host import bpf, perf, proc
-from .machine import live_target
+from .machine import PROBERS, live_target
 
-_RETURN_ZERO = ((0xB7, 0, 0, 0, 0), (0x95, 0, 0, 0, 0))
+Instruction = tuple[int, int, int, int, int]  # opcode, destination, source, offset, immediate
+_RETURN_ZERO: tuple[Instruction, ...] = ((0xB7, 0, 0, 0, 0), (0x95, 0, 0, 0, 0))  # r0 = 0; exit
+# r1 = r10; r1 += -8; r2 = 0; r3 = 0; call probe_read_kernel
+_READ_KERNEL: tuple[Instruction, ...] = (
+    (0xBF, 1, 10, 0, 0),
+    (0x07, 1, 0, 0, -8),
+    (0xB7, 2, 0, 0, 0),
+    (0xB7, 3, 0, 0, 0),
+    (0x85, 0, 0, 0, 113),
+)
+_NOT_ALLOWED = "not allowed to ask"
 _OLDEST = (5, 10)  # the oldest kernel that the guest tests run on
 _CHARGED_TO_CGROUP = (5, 11)  # BPF memory no longer counts as locked memory (commit 97306be45fbe)
 
@@ -58,15 +68,19 @@ def privileges() -> Finding:
     return Finding(False, f"without {' and '.join(missing)}") if missing else Finding(True, "CAP_BPF and CAP_PERFMON")
 
 
-def program_load() -> Finding:
-    """Whether the kernel takes the smallest program from us."""
+def _loads(code: tuple[Instruction, ...]) -> bool | None:
     from ..bpf.insn import encode_instructions
     from ..bpf.program_types import PROGRAM_TYPES
 
-    answer = bpf.can_load(PROGRAM_TYPES["raw_tracepoint"], encode_instructions(list(_RETURN_ZERO)))
+    return bpf.can_load(PROGRAM_TYPES["raw_tracepoint"], encode_instructions(list(code)))
+
+
+def program_load() -> Finding:
+    """Whether the kernel takes the smallest program from us."""
+    answer = _loads(_RETURN_ZERO)
     if answer is None and privileges().answer:
         return Finding(False, "bpf(2) answers EPERM to a user who may: a seccomp filter, or lockdown")
-    return Finding(answer, "" if answer is not None else "not allowed to ask")
+    return Finding(answer, "" if answer is not None else _NOT_ALLOWED)
 
 
 def compiler() -> Finding:
@@ -75,16 +89,22 @@ def compiler() -> Finding:
     return Finding(None if text is None else text != "0", "" if text is not None else "the setting is not readable")
 
 
-def lockdown() -> Finding:
-    """Whether lockdown lets tracing read kernel memory. Source: kernel_lockdown(7)."""
+def reading() -> Finding:
+    """Whether programs may read kernel memory: lockdown in confidentiality mode withholds the helper. Source: kernel_lockdown(7)."""
     mode = proc.lockdown_mode()
-    return Finding(mode != "confidentiality" if mode else True, mode or "not in this kernel")
+    note = f"lockdown {mode}" if mode else ""
+    answer = _loads((*_READ_KERNEL, *_RETURN_ZERO)) if _loads(_RETURN_ZERO) else None
+    if answer is None and mode:
+        answer = mode != "confidentiality"
+    return Finding(answer, note or ("" if answer is not None else _NOT_ALLOWED))
 
 
 def feature(name: str) -> Callable[[], Finding]:
     """A check that asks for a row of kernel/features.py."""
 
     def ask() -> Finding:
+        if name in PROBERS and not privileges().answer:
+            return Finding(None, _NOT_ALLOWED)
         answer = live_target().has(name)
         return Finding(answer, "" if answer is not None else "neither the kernel's types nor a trial tell")
 
@@ -114,7 +134,7 @@ def function_list() -> Finding:
     except KloupeError:
         return Finding(None, "no tracefs")
     except OSError as error:
-        return Finding(False, f"{error.strerror}; the symbol list is used instead")
+        return Finding(False, f"{error.strerror}")
 
 
 def probe_events(name: str, open_one: Callable[[], int]) -> Callable[[], Finding]:
@@ -127,7 +147,7 @@ def probe_events(name: str, open_one: Callable[[], int]) -> Callable[[], Finding
             return Finding(False, str(error))
         except OSError as error:
             if error.errno in (errno.EPERM, errno.EACCES) and not privileges().answer:
-                return Finding(None, f"not allowed to open a {name}")
+                return Finding(None, _NOT_ALLOWED)
             return Finding(False, f"opening one: {error.strerror}")
         return Finding(True)
 

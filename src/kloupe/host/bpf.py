@@ -231,7 +231,8 @@ def enable_stats() -> int:
 
 def program_ids() -> list[int]:
     """The ids of all programs that are loaded."""
-    found, current = [], 0
+    found: list[int] = []
+    current = 0
     while True:
         attr = make_attr("III", current, 0, 0)
         try:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar, dataclass_transform
 
+from ..base.record import first_init
 from ..base.source import Span
 
 
 @dataclass_transform(frozen_default=True, eq_default=False)
 class _NodeType(type):
-    """Makes a slotted class with a constructor from the annotations, as `dataclass` would, at a fifth of its start-up time.
-
-    That nodes are frozen is the type checker's promise; at run time nothing is spent on it.
-    """
+    """Makes slotted classes like `base.record`, with identity for equality and the base's fields inherited."""
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> _NodeType:
         own = [field for field in namespace.get("__annotations__", ()) if field != "FIELDS"]
@@ -21,12 +19,8 @@ class _NodeType(type):
         inherited: tuple[str, ...] = getattr(bases[0], "FIELDS", ()) if bases else ()
         fields = (*inherited, *own)
         namespace["__slots__"] = tuple(own)
-        if own:
-            parameters = ", ".join(f"{f}=_defaults[{f!r}]" if f in defaults else f for f in fields)
-            body = "; ".join(f"self.{f} = {f}" for f in fields)
-            scope: dict[str, Any] = {"_defaults": defaults}
-            exec(f"def __init__(self, {parameters}): {body}", scope)
-            namespace["__init__"] = scope["__init__"]
+        namespace["DEFAULTS"] = {**(getattr(bases[0], "DEFAULTS", {}) if bases else {}), **defaults}
+        namespace["__init__"] = first_init
         namespace["FIELDS"] = namespace["__match_args__"] = fields
         return super().__new__(mcs, name, bases, namespace)
 

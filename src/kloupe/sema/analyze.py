@@ -8,7 +8,6 @@ from collections.abc import Hashable
 from ..base import ctype as ct
 from ..base.diag import Diagnostics
 from ..base.record import replace
-from ..cfront import parse_c
 from ..kernel.target import Target
 from ..lang import nodes as n
 from ..lang.macros import Macros
@@ -51,6 +50,8 @@ def read_c_part(program: n.Program, target: Target, diagnostics: Diagnostics) ->
     parts = [*program.headers, *([program.c_text] if program.c_text is not None else [])]
     if not parts:
         return types
+    from ..cfront import parse_c  # most scripts have no C part
+
     declarations = parse_c(parts, target, diagnostics, machine=target.arch.name)
     types.structs = declarations.structs
     types.enums = declarations.enums

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING
 
 from ..base import ctype as ct
@@ -148,6 +147,8 @@ def _pton_infer(an: Analyzer, node: n.Call) -> CType:
 
 
 def _address_bytes(text: str) -> bytes:
+    import socket
+
     return socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
 
 

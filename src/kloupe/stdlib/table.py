@@ -5,9 +5,9 @@ A new builtin or function is a row here and nothing else: sema asks a row for ty
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.ctype import CType
@@ -72,9 +72,10 @@ def _load() -> None:
     global _loaded
     if not _loaded:
         _loaded = True
-        for path in sorted(Path(__file__).parent.glob("*.py")):
-            if path.stem not in ("__init__", "table"):
-                import_module(f".{path.stem}", __package__)
+        for file in sorted(os.listdir(os.path.dirname(__file__))):
+            name, _, suffix = file.rpartition(".")
+            if suffix == "py" and name not in ("__init__", "table"):
+                import_module(f".{name}", __package__)
 
 
 def functions() -> dict[str, Function]:
