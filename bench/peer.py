@@ -45,7 +45,10 @@ def measure(command: list[str], timeout_s: float = 300) -> Run:
         _, _, usage = os.wait4(process.pid, 0)
     process.returncode = 0
     return Run(
-        time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output.decode(errors="replace")
+        time.perf_counter() - start,
+        usage.ru_utime + usage.ru_stime,
+        usage.ru_maxrss / 1024,
+        output.decode(errors="replace"),
     )
 
 

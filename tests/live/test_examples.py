@@ -15,7 +15,9 @@ def kloupe(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("path", [path for path in EXAMPLES if "self-test" not in path.name], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [path for path in EXAMPLES if "self-test" not in path.name], ids=lambda path: path.stem
+)
 def test_attaches(path: Path) -> None:
     done = kloupe("--dry-run", "-c", "/bin/true", str(path))
     assert done.returncode == 0, done.stderr

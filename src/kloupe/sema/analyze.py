@@ -176,6 +176,9 @@ def _infer(
             break
         before = state
     for unit in analysis.units:
+        for info in unit.declarations.values():
+            if isinstance(info.type, ct.NoneType):
+                info.grows.known = ct.INT64  # never assigned: it reads as 0
         analyzer = Analyzer(analysis, unit, target, options, c_types, macros, diagnostics)
         analyzer.reporting = True
         _walk(analyzer)

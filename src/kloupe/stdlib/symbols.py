@@ -141,7 +141,7 @@ def _pton_infer(an: Analyzer, node: n.Call) -> CType:
     text = str(an.const(node.arguments[0]))
     try:
         size = len(_address_bytes(text))
-    except OSError:
+    except (OSError, ValueError):
         return an.error(node.span, f"pton() expects a string argument of an IPv4 or IPv6 address, got {text}")
     return ct.Array(ct.UINT8, size)
 
