@@ -76,6 +76,8 @@ def _image(line: CommandLine, child_pid: int, mode: str) -> Image | None:
     from ..codegen.pipeline import compile_script
     from .machine import live_target
 
+    for name in filter(None, line.get("no_feature").split(",")):
+        live_target().features.deny(name)
     source = read_source(line)
     base_dir = base_dir_of(line)
     compilation = compile_script(
@@ -137,14 +139,18 @@ def _missing_privilege() -> str:
     return "the kernel loads BPF programs only for root or with CAP_BPF and CAP_PERFMON"
 
 
-def choose_engine(name: str, image: Image) -> Engine:
+def _print_log(program: str, log: str) -> None:
+    sys.stderr.write(f"-- verifier: {program}\n{log}")
+
+
+def choose_engine(name: str, image: Image, *, show_log: bool = False) -> Engine:
     """The engine by name, or the best that works here; says so on stderr when it is not the kernel."""
     if name != "machine":
         from ..engine.kernel import KernelEngine
 
         lacking = _missing_privilege()
         if name == "kernel" or not lacking:
-            return KernelEngine()
+            return KernelEngine(_print_log if show_log else None)
         outside = _kinds(image) - MACHINE_KINDS
         if outside:
             raise PermissionNeeded(
@@ -162,7 +168,7 @@ def _run_session(line: CommandLine, image: Image, child: ChildProcess | None, mo
 
     notify_fd = os.dup(1)
     try:
-        with choose_engine(line.get("engine"), image) as engine:
+        with choose_engine(line.get("engine"), image, show_log=line.get("debug") in ("verifier", "all")) as engine:
             symbolizer = _symbolizer()
             names = _names(image, engine, symbolizer)
             out = _output(line, names)

@@ -6,6 +6,7 @@ import os
 import re
 import stat
 import sys
+from collections.abc import Callable
 
 from ..base.diag import Diagnostics
 from ..base.errors import UsageError
@@ -94,8 +95,23 @@ def compile_options(line: CommandLine, *, child_pid: int = 0, mode: str = "run")
         environment=environment,
         report_failed_reads=line.has("failed_reads"),
         mode=mode,
+        includes=tuple((path, _read_file(path)) for path in line.lists.get("include", ()) if os.path.exists(path)),
+        read_include=_include_reader([base_dir_of(line), *line.lists.get("include_dir", ())]),
         probe_filter=_regex(line.get("probe_filter")),
     )
+
+
+def _include_reader(folders: list[str]) -> Callable[[str], tuple[str, str] | None]:
+    """Finds the files of `#include "..."` beside the script and in the -I folders."""
+
+    def read(path: str) -> tuple[str, str] | None:
+        for folder in folders:
+            full = os.path.join(folder, path)
+            if os.path.isfile(full):
+                return path, _read_file(full)
+        return None
+
+    return read
 
 
 def _regex(text: str) -> str:

@@ -155,6 +155,20 @@ def load_program(load: ProgramLoad, log_bytes: int = 1 << 20) -> int:
             raise LoadRefused(first.errno or errno.EINVAL, _logmake_text(log)) from None
 
 
+def log_of_load(load: ProgramLoad) -> str:
+    """What the verifier writes about a program that it takes; the program does not stay. Raises OSError."""
+    size = 1 << 20
+    while True:
+        log = bytearray(min(size, _MAX_LOG_BYTES))
+        try:
+            os.close(_try_load(load, log))
+            return _logmake_text(log)
+        except OSError as error:
+            if error.errno != errno.ENOSPC or size >= _MAX_LOG_BYTES:
+                raise
+            size *= 4
+
+
 def load_btf(btf: bytes) -> int:
     """Load type information (a whole BTF blob)."""
     blob = bytearray(btf)

@@ -117,6 +117,10 @@ class Features:
             self._answers[name] = answer
         return self._answers[name]
 
+    def deny(self, name: str) -> None:
+        """Answer no from now on."""
+        self._answers[name] = False
+
     def all(self) -> dict[str, bool | None]:
         """Every feature of the table with its answer, by name."""
         return {name: self.has(name) for name in sorted(FEATURES)}

@@ -8,6 +8,7 @@ from collections.abc import Hashable
 from ..base import ctype as ct
 from ..base.diag import Diagnostics
 from ..base.record import replace
+from ..base.source import Source, Span
 from ..kernel.target import Target
 from ..lang import nodes as n
 from ..lang.macros import Macros
@@ -30,13 +31,14 @@ def analyze(program: n.Program, target: Target, options: CompileOptions, diagnos
     """Everything codegen needs to know about `program`. Raises ScriptError when something is wrong."""
     config = read_config(program.config, options.environment, diagnostics)
     analysis = Analysis(program, [], {}, config)
-    c_types = read_c_part(program, target, diagnostics)
+    c_types = read_c_part(program, target, options, diagnostics)
     diagnostics.require_no_errors()
     macros = Macros(program.macros, diagnostics)
     check_attach_points(program.probes, diagnostics)
     _declare_maps(analysis, diagnostics)
     for probe in program.probes:
         analysis.units += _units(probe, target, options, analysis, macros, diagnostics)
+    _check_program_count(analysis, diagnostics)
     diagnostics.require_no_errors()
     _infer(analysis, target, options, c_types, macros, diagnostics)
     _check_maps(analysis, diagnostics)
@@ -44,15 +46,16 @@ def analyze(program: n.Program, target: Target, options: CompileOptions, diagnos
     return analysis
 
 
-def read_c_part(program: n.Program, target: Target, diagnostics: Diagnostics) -> CTypes:
+def read_c_part(program: n.Program, target: Target, options: CompileOptions, diagnostics: Diagnostics) -> CTypes:
     """The declarations before the first probe. Raises ScriptError with exit status 2 for bad C."""
     types = CTypes()
-    parts = [*program.headers, *([program.c_text] if program.c_text is not None else [])]
+    given = [n.CText(Span(Source(name, text), 0, len(text)), text) for name, text in options.includes]
+    parts = [*given, *program.headers, *([program.c_text] if program.c_text is not None else [])]
     if not parts:
         return types
     from ..cfront import parse_c  # most scripts have no C part
 
-    declarations = parse_c(parts, target, diagnostics, machine=target.arch.name)
+    declarations = parse_c(parts, target, diagnostics, machine=target.arch.name, read_include=options.read_include)
     types.structs = declarations.structs
     types.enums = declarations.enums
     types.typedefs = declarations.typedefs
@@ -214,6 +217,16 @@ def _state(analysis: Analysis) -> object:
         (info.type, info.captured, info.addressed) for unit in analysis.units for info in unit.declarations.values()
     ]
     return (maps, variables, len(analysis.strings))
+
+
+def _check_program_count(analysis: Analysis, diagnostics: Diagnostics) -> None:
+    limit = int(analysis.config["max_bpf_progs"])
+    if len(analysis.units) > limit:
+        diagnostics.error(
+            analysis.units[limit].probe.span,
+            f"Your program is trying to generate more than {limit} BPF programs, which exceeds the current limit of {limit}",
+            hints=("You can increase the limit through the BPFTRACE_MAX_BPF_PROGS environment variable.",),
+        )
 
 
 def _is_per_cpu(value: ct.CType) -> bool:

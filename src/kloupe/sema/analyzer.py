@@ -64,6 +64,8 @@ class CompileOptions:
     environment: tuple[tuple[str, str], ...] = ()
     report_failed_reads: bool = False
     mode: str = "run"  # run, test or bench: which of those probes are kept
+    includes: tuple[tuple[str, str], ...] = ()  # (name, text) of C headers that are read first
+    read_include: Callable[[str], tuple[str, str] | None] | None = None  # what `#include "..."` names
     probe_filter: str = ""  # a regular expression; only probes whose name it finds are kept
 
 

@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 
 DEFAULT_LIMIT, MAX_LIMIT = 127, 1024  # frames; kernel.perf_event_max_stack defaults to 127
 STACK_BUCKETS = 16384
-BPF_F_USER_STACK, BPF_F_FAST_STACK_CMP = 1 << 8, 1 << 9  # linux/bpf.h
+BPF_F_STACK_BUILD_ID = 1 << 5  # of the map; linux/bpf.h
+BPF_F_USER_STACK = 1 << 8  # of the helper
 MODES = ("bpftrace", "perf", "raw", "build_id")
 NO_BINARY = (1 << 64) - 1
 
 
-def stack_map(user: bool, limit: int) -> MapSpec:
-    """The stack-trace map of stacks with this many frames."""
+def stack_map(user: bool, limit: int, mode: str) -> MapSpec:
+    """The stack-trace map of stacks with this many frames; build ids take 32 bytes a frame (struct bpf_stack_build_id)."""
+    if user and mode == "build_id":
+        return MapSpec(f".ustack_build_id_{limit}", "stack_trace", 4, 32 * limit, STACK_BUCKETS, BPF_F_STACK_BUILD_ID)
     return MapSpec(f".{'u' if user else 'k'}stack_{limit}", "stack_trace", 4, 8 * limit, STACK_BUCKETS)
 
 
@@ -79,7 +82,7 @@ def _lower(lo: Lowerer, node: n.Expr) -> Operand:
 
 def stack_id(lo: Lowerer, t: ct.Stack) -> Reg:
     """The id of the current stack in its map; negative when there is none."""
-    name = lo.need_map(stack_map(t.user, t.limit))
+    name = lo.need_map(stack_map(t.user, t.limit, t.mode))
     return lo.b.call("get_stackid", lo.b.context(), lo.b.map(name), BPF_F_USER_STACK if t.user else 0)
 
 

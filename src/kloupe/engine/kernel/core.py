@@ -16,7 +16,7 @@ from ..protocol import AttachFailure
 from .attach import Attachments, files_needed
 from .btf_ids import BtfIds
 from .maps import KernelMap, create_map
-from .programs import LoadedProgram, load_program
+from .programs import LoadedProgram, LogSink, load_program
 from .refusal import explain_refusal
 
 # MAX_BPF_FUNC_ARGS (12) u64 arguments, the longest context BPF_PROG_TEST_RUN takes for a raw tracepoint (net/bpf/test_run.c).
@@ -30,7 +30,9 @@ class KernelEngine:
 
     name = "kernel"
 
-    def __init__(self) -> None:
+    def __init__(self, log_sink: LogSink | None = None) -> None:
+        """`log_sink` gets each program's name and the verifier's log of its load."""
+        self._log_sink = log_sink
         self._maps: dict[str, KernelMap] = {}
         self._programs: list[LoadedProgram] = []
         self._runs: dict[str, bpf.TestRun] = {}
@@ -51,7 +53,7 @@ class KernelEngine:
             if events is not None:
                 self._ring = self._open_ring(events)
             for program in image.programs:
-                self._programs += load_program(program, self._maps, ids, self._missing)
+                self._programs += load_program(program, self._maps, ids, self._missing, self._log_sink)
         except BaseException:
             self.close()
             raise

@@ -20,6 +20,8 @@ from .maps import KernelMap
 from .progbtf import encode_program_btf
 from .refusal import explain_load
 
+LogSink = Callable[[str, str], None]
+
 
 class LoadedProgram(NamedTuple):
     """One program in the kernel and where it attaches. Owns `fd`.
@@ -99,7 +101,7 @@ def relocated_code(program: ProgramSpec, maps: Mapping[str, KernelMap], ids: Btf
     return bytes(code)
 
 
-def _load(load: bpf.ProgramLoad, program: ProgramSpec) -> int:
+def _load(load: bpf.ProgramLoad, program: ProgramSpec, log_sink: LogSink | None) -> int:
     """Load with BTF, or without it when the kernel does not take it. Raises VerifierError and TargetErrors."""
     btf_fd = -1
     if program.functions:
@@ -111,7 +113,10 @@ def _load(load: bpf.ProgramLoad, program: ProgramSpec) -> int:
         else:
             load = load._replace(btf_fd=btf_fd, func_info=func_info, line_info=line_info)
     try:
-        return bpf.load_program(load)
+        fd = bpf.load_program(load)
+        if log_sink is not None:
+            log_sink(program.name, bpf.log_of_load(load))
+        return fd
     except bpf.LoadRefused as error:
         # BTF is checked before the first instruction is looked at.
         looked_at_code = "processed " in error.log and "processed 0 insns" not in error.log
@@ -143,9 +148,13 @@ def _groups(
 
 
 def load_program(
-    program: ProgramSpec, maps: Mapping[str, KernelMap], ids: BtfIds, missing: list[tuple[AttachSpec, str]]
+    program: ProgramSpec,
+    maps: Mapping[str, KernelMap],
+    ids: BtfIds,
+    missing: list[tuple[AttachSpec, str]],
+    log_sink: LogSink | None = None,
 ) -> list[LoadedProgram]:
-    """Load one ProgramSpec. Raises VerifierError, PermissionNeeded, NotSupported, MissingFacts; then nothing stays loaded."""
+    """Load one ProgramSpec; `log_sink` gets its name and the verifier's log. Raises VerifierError, PermissionNeeded, NotSupported, MissingFacts; then nothing stays loaded."""
     if program.type not in PROGRAM_TYPES or program.attach_type not in ATTACH_TYPES:
         raise InternalError(f"program {program.name}: unknown type {program.type} {program.attach_type}")
     code = relocated_code(program, maps, ids)
@@ -161,7 +170,7 @@ def load_program(
                 target.btf_id,
                 target.btf_fd,
             )
-            loaded.append(LoadedProgram(program, _load(load, program), specs))
+            loaded.append(LoadedProgram(program, _load(load, program, log_sink), specs))
     except BaseException:
         for done in loaded:
             os.close(done.fd)
