@@ -100,7 +100,7 @@ MISTAKES = {
     "near builtin": (["-e", "begin { print(elapse); }"], "Did you mean 'elapsed'?", 1),
     "near probe": (["-e", "kprob:f { }"], "Did you mean 'kprobe'", 1),
     "unsafe": (["-e", 'begin { system("true"); }'], "Run with --unsafe", 1),
-    "bad pattern": (["--probe-filter", "(", "-e", "begin { }"], "not a regular expression", 1),
+    "bad pattern": (["--probe-filter", "(", "-e", "begin { }"], "Invalid --probe-filter regex", 1),
     "doctor's arguments": (["doctor", "now"], "takes no arguments", 1),
 }
 

@@ -118,7 +118,7 @@ def _regex(text: str) -> str:
     try:
         re.compile(text)
     except re.error as error:
-        raise UsageError(f"--probe-filter: not a regular expression: {error}") from None
+        raise UsageError(f"Invalid --probe-filter regex: {error}") from None
     return text
 
 

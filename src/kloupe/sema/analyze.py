@@ -107,8 +107,8 @@ def _units(
             analysis.missing.append(attach_point.text)
         points += [point for point in found if _is_wanted(point, options)]
         served = served or bool(found)
-    if not served and len(diagnostics.items) == before:
-        _report_missing(probe, policy, diagnostics)
+    if not served:
+        _report_missing(probe, policy, diagnostics, said=len(diagnostics.items) > before)
     limit = int(analysis.config["max_probes"])
     if len(points) > limit:
         diagnostics.error(
@@ -150,15 +150,18 @@ def _alone(point: ProbePoint) -> bool:
     return point.kind in ("begin", "end", "self", "test", "bench", "iter") or point.program_type == "tracing"
 
 
-def _report_missing(probe: n.Probe, policy: str, diagnostics: Diagnostics) -> None:
+def _report_missing(probe: n.Probe, policy: str, diagnostics: Diagnostics, *, said: bool) -> None:
     """Nothing that the probe's patterns name is there."""
-    if policy == "error":
+    if policy == "error" and not said:
         diagnostics.error(
             probe.span,
             "Probe has no valid attach points. If this is expected, set the 'missing_probes' config variable to 'warn'.",
         )
     elif policy == "warn":
-        diagnostics.warning(probe.span, "Probe has no valid attach points.")
+        diagnostics.warning(
+            probe.span,
+            "Probe has no valid attach points. It is being removed which may cause issues with program behavior.",
+        )
 
 
 def _infer(

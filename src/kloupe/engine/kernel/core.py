@@ -192,9 +192,14 @@ def _program_info(program: LoadedProgram) -> bpf.ProgramInfo:
         raise explain_refusal(error, f"reading statistics of {program.spec.name}") from error
 
 
+def _runs_last_first(spec: AttachSpec) -> bool:
+    returns_of_kernel = spec.kind == "kprobe" and bool(spec.params.get("retval"))
+    return spec.kind in ("kprobe", "uprobe", "fentry", "fexit") and not returns_of_kernel
+
+
 def _in_attach_order(programs: Sequence[LoadedProgram]) -> list[LoadedProgram]:
-    """The kernel runs the probes of one instruction last attached first, so these go in from the last to the first."""
-    last_first = [p for p in programs if any(spec.kind in ("kprobe", "uprobe") for spec in p.spec.attach)]
+    """The kernel runs most probes of one place last attached first, so these go in from the last to the first."""
+    last_first = [p for p in programs if any(_runs_last_first(spec) for spec in p.spec.attach)]
     return [p for p in programs if p not in last_first] + last_first[::-1]
 
 
