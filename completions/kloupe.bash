@@ -4,12 +4,12 @@ _kloupe() {
     case "$before" in
         -f|--format) COMPREPLY=($(compgen -W "text json" -- "$word")); return ;;
         -B) COMPREPLY=($(compgen -W "line full none" -- "$word")); return ;;
-        --engine) COMPREPLY=($(compgen -W "kernel machine" -- "$word")); return ;;
+        --engine) COMPREPLY=($(compgen -W "kernel ptrace machine" -- "$word")); return ;;
     esac
     if [[ $word == -* ]]; then
-        COMPREPLY=($(compgen -W "-e -l --list -p --pid -c --cmd -o --output -f --format -B -q --quiet -v --verbose -k --warnings --no-warnings -I --include --unsafe --dry-run --test --bench --fmt -d --debug --emit --engine --info -V --version -h --help --mode --no-feature --probe-filter" -- "$word"))
+        COMPREPLY=($(compgen -W "-e -l --list -p --pid -c --cmd -o --output -f --format -B -q --quiet -v --verbose -k --warnings --no-warnings -I --include --unsafe --dry-run --test --bench --fmt -d --debug --emit --engine --record --replay --info -V --version -h --help --mode --no-feature --probe-filter" -- "$word"))
     else
-        COMPREPLY=($(compgen -W "doctor" -- "$word") $(compgen -f -- "$word"))
+        COMPREPLY=($(compgen -W "demo doctor" -- "$word") $(compgen -f -- "$word"))
     fi
 }
 complete -F _kloupe kloupe

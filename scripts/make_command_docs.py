@@ -8,7 +8,7 @@ from kloupe.cli.command import SUBCOMMANDS
 from kloupe.cli.options import OPTIONS, Option
 
 PROJECT = Path(__file__).parents[1]
-CHOICES = {"format": ("text", "json"), "buffering": ("line", "full", "none"), "engine": ("kernel", "machine")}
+CHOICES = {"format": ("text", "json"), "buffering": ("line", "full", "none"), "engine": ("kernel", "ptrace", "machine")}
 SHOWN = {key: option for key, option in OPTIONS.items() if not option.ignored}
 
 

@@ -103,8 +103,8 @@ class MapSpec:
 
     `kind`: array, percpu_array, hash, percpu_hash, lru_hash, lru_percpu_hash, ringbuf, stack_trace, array_of_maps.
     For script maps `value_type` is set. `key_type` None: a scalar map - an array or percpu_array with one element
-    {u64 is_set, value}, printed only if is_set. Histogram values: the kernel's key is `key_type`'s bytes padded to 8, then
-    u64 bucket number; a scalar histogram is a percpu_array indexed by bucket.
+    {u64 is_set, value}, printed only if is_set. Values in buckets (histograms, time series): the kernel's key is `key_type`'s bytes padded to 8, then
+    u64 bucket number; without a key a percpu_array indexed by bucket.
     `initial` fills element 0 at creation (array maps). An array_of_maps holds the maps `members` in order, which are alike in
     kind and sizes and stand before it in the Image.
     """

@@ -278,6 +278,10 @@ _TYPE_CODECS: tuple[tuple[type[CType], Codec], ...] = (
         ctype.Histogram,
         made_of(ctype.Histogram, kind=TEXT, bits=INT, minimum=INT, maximum=INT, step=INT, size=INT),
     ),
+    (
+        ctype.TimeSeries,
+        made_of(ctype.TimeSeries, signed=BOOL, interval_ns=INT, intervals=INT, how=TEXT, clock=INT, size=INT),
+    ),
 )
 _TAGS = {cls: tag for tag, (cls, _) in enumerate(_TYPE_CODECS)}
 _STRUCT_TAG = 255

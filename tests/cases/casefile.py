@@ -2,7 +2,7 @@
 
     === name
     script
-    --- stdout        (or `--- stderr`, `--- status N`)
+    --- stdout        (or `--- stderr`, `--- status N`; `--- params A B` and `--- unsafe` before these)
     expected text, up to the next line that begins with `===` or `---`
 
 The last newline of a part belongs to the file format: a part's text is its lines, each ended.
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).parent
+RUN_FILES = ("run.txt", "statements.txt", "library.txt", "output.txt")
 
 
 @dataclass
@@ -23,11 +24,18 @@ class Case:
     script: str
     parts: dict[str, str] = field(default_factory=dict)
     status: int = 0
+    params: tuple[str, ...] = ()
+    unsafe: bool = False
 
     @property
     def id(self) -> str:
         """Its name in test reports."""
         return f"{self.file}:{self.name}"
+
+
+def run_cases() -> list[Case]:
+    """The cases of all files whose scripts run."""
+    return [case for file in RUN_FILES for case in read_cases(file)]
 
 
 def read_cases(file: str) -> list[Case]:
@@ -40,6 +48,10 @@ def read_cases(file: str) -> list[Case]:
             part = "script"
         elif line.startswith("--- status "):
             cases[-1].status = int(line[11:])
+        elif line.startswith("--- params "):
+            cases[-1].params = tuple(line[11:].split())
+        elif line.startswith("--- unsafe"):
+            cases[-1].unsafe = True
         elif line.startswith("--- "):
             part = line[4:].strip()
             cases[-1].parts[part] = ""

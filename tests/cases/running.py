@@ -4,6 +4,7 @@ import os
 import tempfile
 
 from bare_target import BareTarget
+from casefile import Case
 
 from kloupe.base.diag import render_diagnostic
 from kloupe.base.errors import ScriptError
@@ -13,14 +14,16 @@ from kloupe.engine.protocol import Engine
 from kloupe.image import Image
 from kloupe.output.sink import Sink
 from kloupe.output.textout import TextOutput
+from kloupe.sema.analyzer import CompileOptions
 from kloupe.session.session import Options, Session
 from kloupe.session.symbolize import LiveNames, NoSymbols
 
 
-def compiled(script: str) -> tuple[Image | None, str]:
+def compiled(case: Case) -> tuple[Image | None, str]:
     """The Image, or None and the rendered errors; warnings come with the Image."""
+    options = CompileOptions(params=case.params, unsafe=case.unsafe)
     try:
-        compilation = compile_script(Source("stdin", script), BareTarget())
+        compilation = compile_script(Source("stdin", case.script), BareTarget(), options)
     except ScriptError as error:
         return None, "".join(render_diagnostic(item) for item in error.diagnostics)
     return compilation.image, "".join(render_diagnostic(item) for item in compilation.warnings)

@@ -89,7 +89,7 @@ MISTAKES = {
     "missing file": (["/no/such/script.bt"], "failed to open file '/no/such/script.bt'", 1),
     "a folder": (["/tmp"], "failed to open file '/tmp'", 1),
     "bad format": (["-f", "xml", "-e", "begin { }"], 'Invalid output format "xml"', 1),
-    "bad engine": (["--engine", "warp", "-e", "begin { }"], "kernel, machine", 1),
+    "bad engine": (["--engine", "warp", "-e", "begin { }"], "kernel, ptrace, machine", 1),
     "bad pid": (["-p", "12a", "-e", "begin { }"], "Failed to parse pid: invalid trailing bytes: 12a", 1),
     "pid too large": (["-p", "99999999", "-e", "begin { }"], "Pid out of range: 99999999", 1),
     "dead pid": (["-p", "4194304", "-e", "begin { }"], "there is no such process", 1),

@@ -54,6 +54,12 @@ EVENTS = {
     ("syscalls", "sys_enter_execve"): (_text("filename", 16), Field("argv", Pointer(Pointer(CHAR)), 24)),
     ("syscalls", "sys_enter_kill"): _event("pid", "sig"),
     ("sched", "sched_process_exit"): (*_event(), Field("comm", Array(CHAR, 16), 8), Field("pid", INT32, 24)),
+    ("sched", "sched_switch"): (Field("prev_pid", INT32, 24), Field("next_comm", Array(CHAR, 16), 40)),
+    ("signal", "signal_generate"): (
+        Field("sig", INT32, 8),
+        Field("comm", Array(CHAR, 16), 20),
+        Field("pid", INT32, 36),
+    ),
     ("sched", "sched_wakeup"): (Field("comm", Array(CHAR, 16), 8), Field("pid", INT32, 24)),
     ("raw_syscalls", "sys_enter"): _event("id"),
     ("raw_syscalls", "sys_exit"): _event("id", "ret"),

@@ -7,15 +7,15 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "cases"))
 
-from casefile import Case, read_cases
+from casefile import Case, run_cases
 from running import compiled, run_image
 
 from kloupe.engine.kernel import KernelEngine
 
 
-@pytest.mark.parametrize("case", read_cases("run.txt"), ids=lambda case: case.id)
+@pytest.mark.parametrize("case", run_cases(), ids=lambda case: case.id)
 def test_kernel(case: Case) -> None:
-    image, messages = compiled(case.script)
+    image, messages = compiled(case)
     assert image is not None, messages
     status, out, errors = run_image(image, KernelEngine())
     assert out == case.parts["stdout"]

@@ -319,32 +319,47 @@ def _place_members(types: tuple[CType, ...]) -> tuple[tuple[int, ...], int, int]
     return tuple(offsets), -(-at // align) * align, align
 
 
+class Placed(CType):
+    """Several values laid out like a C struct."""
+
+    __slots__ = ()
+
+    @property
+    def parts(self) -> tuple[CType, ...]:
+        """The types of the values in order."""
+        raise NotImplementedError
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """Byte offset of each value."""
+        return _place_members(self.parts)[0]
+
+    @property
+    def size(self) -> int:  # type: ignore[override]
+        return _place_members(self.parts)[1]
+
+    @property
+    def align(self) -> int:
+        return _place_members(self.parts)[2]
+
+
 @record(frozen=True)
-class Tuple(CType):
-    """An immutable sequence laid out like a C struct."""
+class Tuple(Placed):
+    """An immutable sequence."""
 
     elements: tuple[CType, ...]
 
     @property
-    def offsets(self) -> tuple[int, ...]:
-        """Byte offset of each element."""
-        return _place_members(self.elements)[0]
-
-    @property
-    def size(self) -> int:  # type: ignore[override]
-        return _place_members(self.elements)[1]
-
-    @property
-    def align(self) -> int:
-        return _place_members(self.elements)[2]
+    def parts(self) -> tuple[CType, ...]:
+        return self.elements
 
     def __str__(self) -> str:
         return f"({','.join(str(e) for e in self.elements)})"
 
 
 @record(frozen=True)
-class Record(CType):
-    """A tuple with named elements, laid out like a C struct."""
+class Record(Placed):
+    """A tuple with named elements."""
 
     members: tuple[tuple[str, CType], ...]
 
@@ -354,17 +369,8 @@ class Record(CType):
         return tuple(t for _, t in self.members)
 
     @property
-    def offsets(self) -> tuple[int, ...]:
-        """Byte offset of each member."""
-        return _place_members(self.elements)[0]
-
-    @property
-    def size(self) -> int:  # type: ignore[override]
-        return _place_members(self.elements)[1]
-
-    @property
-    def align(self) -> int:
-        return _place_members(self.elements)[2]
+    def parts(self) -> tuple[CType, ...]:
+        return self.elements
 
     def __str__(self) -> str:
         return "record { " + ", ".join(f".{n} = {t}" for n, t in self.members) + " }"
@@ -467,11 +473,40 @@ class Histogram(CType):
         return f"{self.kind}_t"
 
 
+@record(frozen=True)
+class TimeSeries(CType):
+    """tseries(): what was seen in each of the last `intervals` spans of `interval_ns`. `how`: "" (the last value), avg, min, max, sum.
+
+    Kept like a histogram, in buckets numbered interval number modulo `intervals`. Bytes per bucket and CPU: i64 or u64 value,
+    u64 weight (the time of the value; for avg the number of values), u64 interval number (0: nothing yet). Interval numbers count
+    from zero of `clock` (0 boot, 1 tai).
+    """
+
+    signed: bool
+    interval_ns: int
+    intervals: int
+    how: str = ""
+    clock: int = 1
+    size: int = 24
+
+    @property
+    def align(self) -> int:
+        return 8
+
+    def __str__(self) -> str:
+        return "tseries_t"
+
+
 INT8, INT16, INT32, INT64 = (Int(n, True) for n in (1, 2, 4, 8))
 UINT8, UINT16, UINT32, UINT64 = (Int(n, False) for n in (1, 2, 4, 8))
 VOID, NONE, BOOL = Void(), NoneType(), Bool()
 
 INTEGER_NAMES: dict[str, Int] = {str(t): t for t in (INT8, INT16, INT32, INT64, UINT8, UINT16, UINT32, UINT64)}
+
+
+def is_bucketed(t: CType) -> bool:
+    """True for values kept in numbered buckets, with the number appended to the map's key."""
+    return isinstance(t, (Histogram, TimeSeries))
 
 
 def is_integer(t: CType) -> bool:

@@ -10,7 +10,8 @@ from importlib import import_module
 from ..base.errors import InternalError, KloupeError, ScriptError, UsageError, VerifierError
 from .options import CommandLine, help_text, parse_command_line
 
-SUBCOMMANDS = {"doctor": "doctor"}
+LANGUAGE_VERSION = "0.27.1"  # the bpftrace whose language and output this follows
+SUBCOMMANDS = {"demo": "demo", "doctor": "doctor"}
 Action = Callable[[CommandLine], int]
 
 
@@ -60,7 +61,10 @@ def _print_help(line: CommandLine) -> int:
 def _print_version(line: CommandLine) -> int:
     from .. import __version__
 
-    print(f"kloupe v{__version__}")
+    if os.path.basename(sys.argv[0]) == "bpftrace":  # called by that name: what drivers of bpftrace look for
+        print(f"bpftrace v{LANGUAGE_VERSION} (kloupe v{__version__})")
+    else:
+        print(f"kloupe v{__version__}")
     return 0
 
 
@@ -83,7 +87,7 @@ def _action(line: CommandLine) -> Action:
     for given, action in table:
         if given:
             return action
-    if line.file is None and not line.get("program"):
+    if line.file is None and not line.get("program") and not line.has("replay"):
         raise UsageError("USAGE: filename or -e 'program' required.", hint="See kloupe --help.")
     return _lazy("run")
 
@@ -109,6 +113,7 @@ def report(error: KloupeError, line: CommandLine) -> None:
 
         out.write(explain(error, whole=line.has("verbose")))
         return
-    out.write(f"ERROR: {error}\n")
+    if str(error):
+        out.write(f"ERROR: {error}\n")
     if error.hint:
         out.write(f"HINT: {error.hint}\n")

@@ -44,7 +44,9 @@ OPTIONS: dict[str, Option] = {
     "fmt": Option(("--fmt",), "", "print the script in the standard layout"),
     "debug": Option(("-d", "--debug"), "STAGE", "print a stage: ast, types, ir, asm, verifier or all"),
     "emit": Option(("--emit",), "FILE", "write the compiled script to a file instead of running it"),
-    "engine": Option(("--engine",), "NAME", "kernel or machine (default: the best that works here)"),
+    "engine": Option(("--engine",), "NAME", "kernel, ptrace or machine (default: the best that works here)"),
+    "record": Option(("--record",), "FILE", "keep what the probes see in a recording"),
+    "replay": Option(("--replay",), "FILE", "run the recorded script, or another one, over a recording"),
     "info": Option(("--info",), "", "print what this system offers"),
     "version": Option(("-V", "--version"), "", "print the version"),
     "help": Option(("-h", "--help"), "", "print this help"),
@@ -61,7 +63,7 @@ OPTIONS: dict[str, Option] = {
     "emit_llvm": Option(("--emit-llvm",), "FILE", "accepted for bpftrace's drivers", True),
 }
 _BY_NAME = {name: key for key, option in OPTIONS.items() for name in option.names}
-USAGE = "USAGE: kloupe [options] FILE, or kloupe [options] -e PROGRAM; kloupe --help says more."
+USAGE = "USAGE:\n    kloupe [options] FILE\n    kloupe [options] -e PROGRAM\n    kloupe --help"
 REPEATED = {"include_dir", "include"}
 
 
@@ -126,7 +128,7 @@ def _long(line: CommandLine, word: str, rest: list[str]) -> None:
     key = _BY_NAME.get(name)
     if key is None:
         near = did_you_mean(name, _BY_NAME)
-        raise UsageError(f"unknown option {name}", hint=near[0] if near else USAGE)
+        raise UsageError(f"unknown option {name}\n{USAGE}", hint=near[0] if near else "")
     if OPTIONS[key].argument:
         if not equals:
             if not rest:
@@ -145,7 +147,7 @@ def _short(line: CommandLine, word: str, rest: list[str]) -> None:
         name, letters = f"-{letters[0]}", letters[1:]
         key = _BY_NAME.get(name)
         if key is None:
-            raise UsageError(f"unknown option {name}", hint=USAGE)
+            raise UsageError(f"unknown option {name}\n{USAGE}")
         if not OPTIONS[key].argument:
             _set(line, key, line.get(key) + "1")
             continue

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..base.diag import render_diagnostic
-from ..base.errors import PermissionNeeded, UsageError, VerifierError
+from ..base.errors import KloupeError, PermissionNeeded, ScriptError, TargetError, UsageError, VerifierError
 from ..image import Image
 from .command import use_color
 from .options import CommandLine
@@ -15,12 +16,15 @@ from .script import base_dir_of, compile_options, import_all, read_source
 
 if TYPE_CHECKING:
     from ..engine.protocol import Engine
+    from ..kernel.facts import KernelFacts
     from ..output.model import Output
     from ..output.names import Names
     from ..session.child import ChildProcess
     from ..session.symbolize import Symbolizer
+    from .following import Supervisor
+    from .recording import Recorded, Recorder
 
-ENGINES = ("kernel", "machine")
+ENGINES = ("kernel", "ptrace", "machine")
 FORMATS = ("text", "json")
 BUFFERING = ("line", "full", "none")
 MACHINE_KINDS = {"begin", "end", "self", "interval", "test", "bench"}
@@ -32,17 +36,54 @@ def run(line: CommandLine) -> int:
     if line.has("format") and line.get("format") not in FORMATS:
         raise UsageError(f'Invalid output format "{line.get("format")}"', hint="Valid formats are text and json.")
     _check(line, "buffering", BUFFERING)
+    _name_task()
     _check(line, "engine", ENGINES)
     mode = _mode(line)
+    if line.has("replay"):
+        from .replaying import replay
+
+        return replay(line)
+    if _follows(line):
+        from .following import Supervisor, check
+
+        check(line)
+        return Supervisor().run(lambda supervisor: _run(line, mode, supervisor))
+    return _run(line, mode, None)
+
+
+def _run(line: CommandLine, mode: str, supervisor: Supervisor | None) -> int:
+    recorder = _recorder(line)
     child = _start_child(line)
     try:
-        image = _image(line, child.pid if child else 0, mode)
+        try:
+            image = _image(line, child.pid if child else 0, mode, recorder)
+        except KloupeError as error:
+            _explain_limits(line, error)
+            raise
         if image is None:
             return 0
-        return _run_session(line, image, child, mode)
+        return _run_session(line, image, child, mode, supervisor, recorder)
     finally:
         if child is not None:
             child.close()
+
+
+def _recorder(line: CommandLine) -> Recorder | None:
+    if not line.has("record"):
+        return None
+    from .recording import Recorder
+
+    return Recorder(line.get("record"))
+
+
+def _name_task() -> None:
+    """Tools find a tracer by its name: show the command's, not the interpreter's."""
+    from ..host.proc import set_comm
+
+    name = os.path.basename(sys.argv[0])
+    if name and not name.endswith(".py"):
+        with suppress(OSError):
+            set_comm(name[:15])
 
 
 def _check(line: CommandLine, key: str, allowed: tuple[str, ...]) -> None:
@@ -58,6 +99,29 @@ def _mode(line: CommandLine) -> str:
     return "dry" if line.has("dry_run") else "run"
 
 
+def _follows(line: CommandLine) -> bool:
+    """Whether the ptrace engine is to run this: by name, or because the kernel is not allowed and there is somebody to follow."""
+    if line.has("engine"):
+        return line.get("engine") == "ptrace"
+    lacking = missing_privilege()
+    if not lacking or not (line.has("child") or line.has("pid")) or _mode(line) in ("test", "bench"):
+        return False
+    sys.stderr.write(f"kloupe: following the process with ptrace ({lacking})\n")
+    line.values["engine"] = "ptrace"
+    return True
+
+
+def _target(line: CommandLine) -> KernelFacts:
+    """What the script is compiled against."""
+    if line.get("engine") == "ptrace":
+        from .following import packaged_target
+
+        return packaged_target()
+    from .machine import live_target
+
+    return live_target()
+
+
 def _start_child(line: CommandLine) -> ChildProcess | None:
     if not line.has("child"):
         return None
@@ -69,20 +133,20 @@ def _start_child(line: CommandLine) -> ChildProcess | None:
 # -- compiling --------------------------------------------------------------------------------------------------
 
 
-def _image(line: CommandLine, child_pid: int, mode: str) -> Image | None:
+def _image(line: CommandLine, child_pid: int, mode: str, recorder: Recorder | None) -> Image | None:
     """The compiled script, or None when there is nothing to run (a dump, --emit)."""
     if line.file and line.file.endswith(IMAGE_SUFFIX) and not line.has("program"):
         return _read_image(line.file)
     from ..codegen.pipeline import compile_script
-    from .machine import live_target
 
+    target = _target(line)
     for name in filter(None, line.get("no_feature").split(",")):
-        live_target().features.deny(name)
+        target.features.deny(name)
     source = read_source(line)
     base_dir = base_dir_of(line)
-    compilation = compile_script(
+    compilation = (recorder.compile if recorder else compile_script)(
         source,
-        live_target(),
+        target,
         compile_options(line, child_pid=child_pid, mode=mode),
         lambda program, diagnostics: import_all(program, diagnostics, base_dir),
     )
@@ -100,6 +164,18 @@ def _image(line: CommandLine, child_pid: int, mode: str) -> Image | None:
         _write_image(line.get("emit"), image)
         return None
     return image
+
+
+def _explain_limits(line: CommandLine, error: KloupeError) -> None:
+    """Say what lies in the engine's nature and not in the script."""
+    if line.get("engine") == "ptrace":
+        if isinstance(error, ScriptError) and any("No matches for" in item.message for item in error.diagnostics):
+            sys.stderr.write(
+                "kloupe: the ptrace engine sees system calls, processes, signals and user-space functions; "
+                "other kernel probes need the kernel engine (root)\n"
+            )
+    elif isinstance(error, TargetError) and not line.has("child") and missing_privilege():
+        error.hint += "; or without privileges, for a process of your own: -c COMMAND or -p PID" if error.hint else ""
 
 
 def _read_image(path: str) -> Image:
@@ -130,7 +206,7 @@ def _kinds(image: Image) -> set[str]:
     return {spec.kind for program in image.programs for spec in program.attach}
 
 
-def _missing_privilege() -> str:
+def missing_privilege() -> str:
     """Why the kernel will not load programs for us; "" when it should."""
     from ..host import proc
 
@@ -148,14 +224,14 @@ def choose_engine(name: str, image: Image, *, show_log: bool = False) -> Engine:
     if name != "machine":
         from ..engine.kernel import KernelEngine
 
-        lacking = _missing_privilege()
+        lacking = missing_privilege()
         if name == "kernel" or not lacking:
             return KernelEngine(_print_log if show_log else None)
         outside = _kinds(image) - MACHINE_KINDS
         if outside:
             raise PermissionNeeded(
                 f"tracing with {', '.join(sorted(outside))} probes needs more privileges: {lacking}",
-                hint="Run as root, or see `kloupe doctor`.",
+                hint="Run as root, or follow a process of your own: -c COMMAND or -p PID. See `kloupe doctor`.",
             )
         sys.stderr.write(f"kloupe: running in the user-space machine ({lacking})\n")
     from ..engine.machine.engine import MachineEngine
@@ -163,15 +239,26 @@ def choose_engine(name: str, image: Image, *, show_log: bool = False) -> Engine:
     return MachineEngine()
 
 
-def _run_session(line: CommandLine, image: Image, child: ChildProcess | None, mode: str) -> int:
+def _run_session(
+    line: CommandLine,
+    image: Image,
+    child: ChildProcess | None,
+    mode: str,
+    supervisor: Supervisor | None,
+    recorder: Recorder | None,
+) -> int:
     from ..session.session import Options, Session, notify_wanted
 
     notify_fd = os.dup(1)
     try:
-        with choose_engine(line.get("engine"), image, show_log=line.get("debug") in ("verifier", "all")) as engine:
-            symbolizer = _symbolizer()
-            names = _names(image, engine, symbolizer)
-            out = _output(line, names)
+        symbolizer = _symbolizer()
+        engine = _engine(line, image, child, symbolizer, supervisor)
+        recorded = recorder.start(engine, symbolizer) if recorder else None
+        if recorded is not None:
+            symbolizer = recorded.symbolizer
+        with recorded.engine if recorded else engine as watched:
+            names = _names(image, watched, symbolizer, recorded)
+            out = make_output(line, names)
             options = Options(
                 mode=mode,
                 quiet=line.has("quiet"),
@@ -180,9 +267,13 @@ def _run_session(line: CommandLine, image: Image, child: ChildProcess | None, mo
                 pid=int(line.get("pid")) if line.has("pid") else None,
                 notify=notify_wanted(),
                 notify_fd=notify_fd,
+                start_ns=recorded.start_ns if recorded else 0,
+                ends_process=True,
             )
             try:
-                return Session(image, engine, out, names, options, symbolizer).run()
+                status = Session(
+                    image, watched, out, names, options, symbolizer, recorded.outside if recorded else None
+                ).run()
             except VerifierError as error:
                 from .verifier import explain
 
@@ -190,6 +281,26 @@ def _run_session(line: CommandLine, image: Image, child: ChildProcess | None, mo
                 return error.exit_status
     finally:
         os.close(notify_fd)
+    if supervisor is not None:
+        _stay_behind(supervisor, engine, status)
+    return status
+
+
+def _engine(
+    line: CommandLine, image: Image, child: ChildProcess | None, symbolizer: Symbolizer, supervisor: Supervisor | None
+) -> Engine:
+    if supervisor is None:
+        return choose_engine(line.get("engine"), image, show_log=line.get("debug") in ("verifier", "all"))
+    from .following import make_engine
+
+    return make_engine(line, image, child, symbolizer)
+
+
+def _stay_behind(supervisor: Supervisor, engine: Engine, status: int) -> None:
+    from ..engine.ptrace.engine import PtraceEngine
+
+    if isinstance(engine, PtraceEngine) and engine.has_wards:
+        supervisor.stay_behind(status, engine.keep)
 
 
 def _symbolizer() -> Symbolizer:
@@ -198,15 +309,18 @@ def _symbolizer() -> Symbolizer:
     return MachineSymbols()
 
 
-def _names(image: Image, engine: Engine, symbolizer: Symbolizer) -> Names:
+def _names(image: Image, engine: Engine, symbolizer: Symbolizer, recorded: Recorded | None) -> Names:
     from ..session.session import is_little_endian
     from ..session.symbolize import LiveNames
     from .machine import live_target
 
+    if recorded is not None:
+        return recorded.names(image, engine, live_target().arch.syscall_numbers)
     return LiveNames(image.strings, engine, symbolizer, live_target().arch.syscall_numbers, is_little_endian(image))
 
 
-def _output(line: CommandLine, names: Names) -> Output:
+def make_output(line: CommandLine, names: Names) -> Output:
+    """The output that the command line asks for."""
     from ..output.sink import Sink
     from ..session.session import stderr_sink
 

@@ -91,6 +91,7 @@ def compile_options(line: CommandLine, *, child_pid: int = 0, mode: str = "run")
             child_path=child[0] if child else (f"/proc/{pid}/exe" if pid else ""),
         ),
         child_pid=child_pid,
+        only_pid=pid,
         unsafe=line.has("unsafe"),
         environment=environment,
         report_failed_reads=line.has("failed_reads"),

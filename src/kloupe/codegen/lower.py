@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..base import ctype as ct
 from ..base.ctype import CType
@@ -25,6 +25,9 @@ from ..lang import nodes as n
 from ..sema.analyzer import CompileOptions
 from ..sema.model import Analysis, Const, Unit, VariableInfo
 from .operand import Deferred, Mem, Nothing, Operand, Scalar
+
+if TYPE_CHECKING:
+    from .journal import JournalPlan
 
 ExprLowering = Callable[["Lowerer", Any], Operand]
 StmtLowering = Callable[["Lowerer", Any], None]
@@ -62,6 +65,7 @@ class Parts:
     events: list[EventSpec] = field(default_factory=list)
     maps: dict[str, MapSpec] = field(default_factory=dict)
     zero_bytes: int = 0
+    journal: JournalPlan | None = None  # set when programs record what they see
     groups: dict[str, tuple[str, int]] = field(default_factory=dict)  # map -> (map of maps, index), see map_groups.py
 
 
@@ -77,18 +81,19 @@ class Loop:
 class Lowerer:
     """Lowers one unit. The builder `b` is where operations go."""
 
-    def __init__(self, parts: Parts, unit: Unit, name: str) -> None:
+    def __init__(self, parts: Parts, unit: Unit, name: str, builder: Builder | None = None) -> None:
         self.parts = parts
         self.analysis = parts.analysis
         self.target = parts.target
         self.options = parts.options
         self.unit = unit
-        self.b = Builder(name)
+        self.b = builder or Builder(name)
         self.registers: dict[VariableInfo, Reg] = {}
         self.slots: dict[VariableInfo, Slot] = {}
         self.loops: list[Loop] = []
         self.return_flag: Slot | None = None
         self.dispatch_index: Reg | None = None
+        self.dispatch_value: Reg | None = None
 
     # -- dispatch -----------------------------------------------------------------------------------------------
 

@@ -43,17 +43,18 @@ FULL_MESSAGE = (
 def map_spec(info: MapInfo, analysis: Analysis) -> MapSpec:
     """How the map is made in the kernel."""
     value = info.value_type
-    per_cpu = isinstance(value, (ct.Aggregate, ct.Histogram))
+    per_cpu = isinstance(value, ct.Aggregate) or ct.is_bucketed(value)
     entries = info.max_entries or int(analysis.config["max_map_keys"])
     if info.scalar:
-        if isinstance(value, ct.Histogram):
-            return MapSpec(info.name, "percpu_array", 4, 8, bucket_count(value), 0, None, value)
+        if isinstance(value, (ct.Histogram, ct.TimeSeries)):
+            count = value.intervals if isinstance(value, ct.TimeSeries) else bucket_count(value)
+            return MapSpec(info.name, "percpu_array", 4, value.size, count, 0, None, value)
         kind = "percpu_array" if per_cpu else "array"
         return MapSpec(info.name, kind, 4, FLAG_BYTES + align_up(value.size, 8), 1, 0, None, value)
     key = info.key.type
     kind = (_PER_CPU if per_cpu else _PLAIN)[info.kind]
-    if isinstance(value, ct.Histogram):
-        return MapSpec(info.name, kind, align_up(key.size, 8) + 8, 8, entries, 0, key, value)
+    if ct.is_bucketed(value):
+        return MapSpec(info.name, kind, align_up(key.size, 8) + 8, value.size, entries, 0, key, value)
     return MapSpec(info.name, kind, key.size, max(1, value.size), entries, 0, key, value)
 
 
@@ -135,7 +136,7 @@ def scalar_place(lo: Lowerer, info: MapInfo) -> Mem:
 
 def is_direct(info: MapInfo) -> bool:
     """True for a scalar map whose value sits at a fixed address."""
-    return bool(info.scalar) and not isinstance(info.value_type, (ct.Aggregate, ct.Histogram))
+    return bool(info.scalar) and not (isinstance(info.value_type, ct.Aggregate) or ct.is_bucketed(info.value_type))
 
 
 # -- reading ----------------------------------------------------------------------------------------------------

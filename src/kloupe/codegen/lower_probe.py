@@ -79,7 +79,11 @@ def _data_loc(lo: Lowerer, place: at.DataLoc, t: CType) -> Operand:
 
 def _pt_regs_field(lo: Lowerer, place: at.PtRegsField, t: CType) -> Operand:
     registers = lo.b.load(lo.b.context(), 8 * place.argument, 8)
-    typed = lo.unit.points[0].dispatch is not None and lo.unit.points[0].dispatch.attach_type == "trace_raw_tp"
+    typed = (
+        lo.parts.journal is None
+        and lo.unit.points[0].dispatch is not None
+        and lo.unit.points[0].dispatch.attach_type == "trace_raw_tp"
+    )
     raw = ct.Int(place.size, place.signed)
     value = load_scalar(lo, Mem(registers, place.offset, raw, Space.BPF if typed else Space.KERNEL))
     return _extended(lo, lo.reg(value), t, place.size)

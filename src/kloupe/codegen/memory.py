@@ -45,7 +45,7 @@ def zero(lo: Lowerer, place: Mem, size: int) -> None:
         for at, width in _chunks(size, place.offset):
             lo.b.store(place.base, place.offset + at, width, 0)
     else:
-        lo.b.call("probe_read_kernel", lo.pointer(place), size, zero_source(lo, size))
+        lo.b.call_own("probe_read_kernel", lo.pointer(place), size, zero_source(lo, size))
 
 
 def copy(lo: Lowerer, target: Mem, source: Mem, size: int) -> None:
@@ -56,7 +56,7 @@ def copy(lo: Lowerer, target: Mem, source: Mem, size: int) -> None:
                 value = lo.b.load(source.base, source.offset + at, width)
                 lo.b.store(target.base, target.offset + at, width, value)
             return
-        lo.b.call("probe_read_kernel", lo.pointer(target), size, lo.pointer(source))
+        lo.b.call_own("probe_read_kernel", lo.pointer(target), size, lo.pointer(source))
         return
     helper = _PROBE_READ[source.space]
     check_read(lo, lo.b.call(helper, lo.pointer(target), size, lo.pointer(source)), helper)

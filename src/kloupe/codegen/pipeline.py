@@ -9,9 +9,11 @@ import re
 from collections.abc import Callable, Sequence
 
 from ..base.diag import Diagnostic, Diagnostics
-from ..base.record import field, record
-from ..base.source import Source, Span
-from ..image import AttachSpec, Image, MapSpec, ProgramSpec, SourcePlace
+from ..base.journal import EVENT_KIND, HEADER_BYTES
+from ..base.layout import EventLayout
+from ..base.record import field, record, replace
+from ..base.source import NOWHERE, Source, Span
+from ..image import AttachSpec, EventSpec, Image, MapSpec, ProgramSpec, SourcePlace
 from ..ir.ops import ProgramIR
 from ..kernel.target import Target
 from ..lang import nodes as n
@@ -21,6 +23,7 @@ from ..sema.analyzer import CompileOptions
 from ..sema.model import Analysis, Unit
 from .emit import EmitOptions, EmittedProgram, emit_program
 from .frame import SCRATCH_HEADER_BYTES
+from .journal import JournalPlan
 from .lower import Parts, place_of
 from .lower_events import EVENTS_MAP, LOST_MAP
 from .lower_maps import map_spec
@@ -30,7 +33,7 @@ from .memory import ZERO_MAP
 
 SCRATCH_MAP = ".scratch"
 SCRATCH_PER_CPU = 4  # levels of nesting: task, softirq, hardirq, NMI
-RING_BYTES_SMALL, RING_BYTES = 1 << 18, 1 << 22
+RING_BYTES_SMALL, RING_BYTES, RING_BYTES_RECORD = 1 << 18, 1 << 22, 1 << 25
 _NAME = re.compile(r"[^A-Za-z0-9_]")
 Importer = Callable[[n.Program, Diagnostics], n.Program]
 
@@ -76,14 +79,19 @@ def make_image(compilation: Compilation, name: str, target: Target, options: Com
     analysis = compilation.analysis
     parts = Parts(analysis, target, options)
     group_maps(parts)
+    if options.record:
+        _add_journal(parts)
     programs, scratch_bytes = [], 0
     for number, unit in enumerate(analysis.units):
         program_name = _NAME.sub("_", unit.points[0].name)[:120] + f"_{number + 1}"
-        ir = lower_unit(parts, unit, program_name)
+        ir = lower_unit(parts, unit, program_name, number)
         compilation.irs.append(ir)
         emitted = emit_program(ir, _emit_options(target))
         scratch_bytes = max(scratch_bytes, emitted.scratch_bytes)
         programs.append(_program_spec(unit, program_name, emitted))
+    if parts.journal is not None:
+        spec = parts.events[parts.journal.event_id]
+        parts.events[spec.id] = replace(spec, params={"stack_maps": ",".join(parts.journal.stack_maps)})
     return Image(
         name,
         target.arch.name,
@@ -95,6 +103,13 @@ def make_image(compilation: Compilation, name: str, target: Target, options: Com
         tuple(item.message for item in compilation.warnings),
         tuple(analysis.missing),
     )
+
+
+def _add_journal(parts: Parts) -> None:
+    """Make the journal of a run an event of the image (its records have no fixed layout)."""
+    spec = EventSpec(len(parts.events), EVENT_KIND, EventLayout(HEADER_BYTES, ()), place_of(NOWHERE))
+    parts.events.append(spec)
+    parts.journal = JournalPlan(spec.id)
 
 
 def _emit_options(target: Target) -> EmitOptions:
@@ -150,6 +165,8 @@ def _all_maps(parts: Parts, scratch_bytes: int) -> tuple[MapSpec, ...]:
     if EVENTS_MAP in maps:
         pages = int(analysis.config["perf_rb_pages"])
         size = _ring_bytes(pages * parts.target.arch.page_size) if pages else _default_ring(analysis)
+        if parts.journal is not None:
+            size = max(size, RING_BYTES_RECORD)
         maps[EVENTS_MAP] = MapSpec(EVENTS_MAP, "ringbuf", 0, 0, size)
     if parts.zero_bytes:
         maps[ZERO_MAP] = MapSpec(ZERO_MAP, "array", 4, parts.zero_bytes, 1, read_only=True)

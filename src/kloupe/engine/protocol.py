@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ..base.record import record
 from ..image import AttachSpec, Image, ProgramSpec
@@ -37,6 +37,15 @@ class MapAccess(Protocol):
 
     def delete(self, key: bytes) -> bool:
         """Remove; False when it was not there (array maps: never)."""
+
+
+@runtime_checkable
+class CanFinish(Protocol):
+    """An engine that comes to an end by itself, as a recording does."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether no event can come any more."""
 
 
 class Engine(Protocol):

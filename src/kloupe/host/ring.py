@@ -52,7 +52,7 @@ class RingReader:
         self._fence.release()
         self._fence.acquire()
 
-    def read(self, limit: int = 1 << 20) -> list[bytes]:
+    def read(self, limit: int = 1 << 15) -> list[bytes]:
         """All records that are there, oldest first, at most about `limit`. Does not wait."""
         records: list[bytes] = []
         # Until nothing is new: the kernel wakes only a reader whose position has caught up, so a record

@@ -194,6 +194,10 @@ class Builder:
 
     def call(self, helper: str, *args: Value) -> Reg:
         """Call a BPF helper; gives its result."""
+        return self.call_own(helper, *args)
+
+    def call_own(self, helper: str, *args: Value) -> Reg:
+        """Call a BPF helper that only works on the program's own memory: recordings need not know its answer."""
         dst = self.reg()
         self._add(ops.CallHelper(self.span, dst, helper, args))
         return dst

@@ -26,6 +26,7 @@ class ElfBinary:
     def __init__(self, elf: Elf) -> None:
         self.path = elf.path
         self.elf = elf
+        self.is_position_independent = elf.is_position_independent
         self._tables: list[SymbolTable | None] = [None] * len(TABLES)
         self._functions: list[Symbol] | None = None
         self._starts: list[int] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ..base.diag import Diagnostics, Note
@@ -15,7 +15,7 @@ _FAR = 1024  # a missing or surplus argument weighs more than any number of argu
 
 
 class Macros:
-    """The macros of a program (`defs`) in front of those of the library (`library`).
+    """The macros of a program (`defs`) in front of those of the library (`library`, or what `load` gives for a name).
 
     Mistakes inside definitions and calls go to `diagnostics` when there is one.
     """
@@ -25,9 +25,11 @@ class Macros:
         defs: Sequence[n.MacroDef],
         diagnostics: Diagnostics | None = None,
         library: Sequence[n.MacroDef] = (),
+        load: Callable[[str], Sequence[n.MacroDef]] | None = None,
     ) -> None:
         self._diagnostics = diagnostics if diagnostics is not None else Diagnostics()
         self._library = {id(macro) for macro in library}
+        self._load = load
         self._user_rows: dict[str, list[n.MacroDef]] = {}
         self._library_rows: dict[str, list[n.MacroDef]] = {}
         for rows, macros in ((self._user_rows, defs), (self._library_rows, library)):
@@ -35,12 +37,12 @@ class Macros:
                 self._define(rows, macro)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._user_rows or name in self._library_rows
+        return name in self._user_rows or bool(self._library_of(name))
 
     def names(self) -> Iterator[str]:
         """All macro names."""
         yield from self._user_rows
-        yield from (name for name in self._library_rows if name not in self._user_rows)
+        yield from (name for name, rows in self._library_rows.items() if rows and name not in self._user_rows)
 
     def lookup(self, name: str, arguments: Sequence[Argument], within: n.MacroDef | None = None) -> n.MacroDef | None:
         """The macro that takes these arguments: as many, maps for maps, variables for variables; any expression else.
@@ -48,15 +50,23 @@ class Macros:
         The program's own come first, but inside a library macro (`within`) only library macros are seen.
         """
         inside_library = within is not None and id(within) in self._library
-        for rows in (self._library_rows,) if inside_library else (self._user_rows, self._library_rows):
-            for macro in rows.get(name, ()):
+        own = () if inside_library else self._user_rows.get(name, ())
+        for rows in (own, self._library_of(name)):
+            for macro in rows:
                 if not _distance(macro.parameters, arguments):
                     return macro
         return None
 
+    def _library_of(self, name: str) -> Sequence[n.MacroDef]:
+        rows = self._library_rows.get(name)
+        if rows is None and self._load is not None:
+            rows = self._library_rows[name] = list(self._load(name))
+            self._library.update(map(id, rows))
+        return rows or ()
+
     def report_mismatch(self, name: str, arguments: Sequence[Argument], span: Span) -> bool:
         """Say why no definition of macro `name` takes `arguments`; False when there is no such macro at all."""
-        rows = [*self._user_rows.get(name, ()), *self._library_rows.get(name, ())]
+        rows = [*self._user_rows.get(name, ()), *self._library_of(name)]
         if not rows:
             return False
         closest = min(rows, key=lambda macro: _distance(macro.parameters, arguments))

@@ -19,6 +19,7 @@ from ..base.ctype import (
     Pointer,
     Record,
     Struct,
+    TimeSeries,
     Tuple,
     is_char_array,
 )
@@ -104,6 +105,16 @@ def histogram_json(t: Histogram, counts: Mapping[int, int], div: int = 1) -> str
     return "[" + ",".join(rows) + "]"
 
 
+def series_json(t: TimeSeries, points: Sequence[tuple[int, int | None]], names: Names) -> str:
+    """A list of {"interval_start", "value"} of the intervals that have a value."""
+    rows = []
+    for start, value in points:
+        if value is not None:
+            when = string_json(names.timestamp(start, "%Y-%m-%d %H:%M:%S.%k", t.clock))
+            rows.append(f'{{"interval_start": {when}, "value": {int_json(value)}}}')
+    return "[" + ",".join(rows) + "]"
+
+
 def _place_json(place: Place) -> str:
     return f'"filename": {string_json(place.file)}, "line": {place.line}, "col": {place.column}'
 
@@ -157,6 +168,8 @@ class JsonOutput:
         t = table.value
         if isinstance(t, Histogram):
             return "hist", lambda counts: histogram_json(t, counts, table.div)
+        if isinstance(t, TimeSeries):
+            return "tseries", lambda points: series_json(t, points, self._names)
         kind = "stats" if isinstance(t, Aggregate) and t.kind in ("avg", "stats") else "map"
         return kind, json_of(t, self._names)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..base.ctype import CType, Histogram
+from ..base.ctype import CType, Histogram, TimeSeries
 from .decode import bytes_of_text, text_of_bytes
 from .histogram import bars, buckets
 from .model import BenchResult, HelperFailure, MapTable, Place, PrintEach, PrintRecords, TestResult
@@ -14,6 +14,7 @@ from .printf import Printf
 from .report import excerpt, message_line
 from .sink import Sink
 from .text import key_text_of, text_of
+from .time_series import chart
 
 _GREEN, _RED, _RESET = "\033[32m", "\033[31m", "\033[0m"
 _NAME_WIDTH, _TIME_WIDTH = 41, 15  # of the table of benchmarks
@@ -76,6 +77,8 @@ class TextOutput:
             head = table.name if key_text is None else f"{table.name}[{key_text(key)}]"
             if isinstance(table.value, Histogram):
                 lines.append(f"{head}:\n{bars(buckets(table.value, value, table.div))}\n")
+            elif isinstance(table.value, TimeSeries):
+                lines.append(f"{head}:\n{chart(table.value, value, self._names)}\n")
             else:
                 lines.append(f"{head}: {value_text(value)}\n")
         self._print("".join(lines))

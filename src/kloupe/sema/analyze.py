@@ -7,6 +7,7 @@ from collections.abc import Hashable
 
 from ..base import ctype as ct
 from ..base.diag import Diagnostics
+from ..base.errors import UsageError
 from ..base.record import replace
 from ..base.source import Source, Span
 from ..kernel.target import Target
@@ -15,6 +16,7 @@ from ..lang.macros import Macros
 from ..lang.parser import parse_defines
 from ..probes import check_attach_points, expand_attach_point
 from ..probes.model import ProbePoint
+from ..stdlib.library import library_macros
 from . import calls, rules_basic, rules_ops, rules_stmt  # noqa: F401  (they register their rules)
 from .analyzer import Analyzer, CompileOptions, CTypes
 from .config import read_config
@@ -33,7 +35,7 @@ def analyze(program: n.Program, target: Target, options: CompileOptions, diagnos
     analysis = Analysis(program, [], {}, config)
     c_types = read_c_part(program, target, options, diagnostics)
     diagnostics.require_no_errors()
-    macros = Macros(program.macros, diagnostics)
+    macros = Macros(program.macros, diagnostics, load=library_macros)
     check_attach_points(program.probes, diagnostics)
     _declare_maps(analysis, diagnostics)
     for probe in program.probes:
@@ -42,6 +44,7 @@ def analyze(program: n.Program, target: Target, options: CompileOptions, diagnos
     diagnostics.require_no_errors()
     _infer(analysis, target, options, c_types, macros, diagnostics)
     _check_maps(analysis, diagnostics)
+    _check_named(analysis, options)
     diagnostics.require_no_errors()
     return analysis
 
@@ -97,7 +100,12 @@ def _units(
 ) -> list[Unit]:
     context_matters = _uses_context(probe, macros)
     policy = str(analysis.config["missing_probes"])
-    asked = replace(options.probe, missing_probes=policy, typed_args=context_matters, unsafe=options.unsafe)
+    asked = replace(
+        options.probe,
+        missing_probes=policy,
+        typed_args=context_matters or options.whole_contexts,
+        unsafe=options.unsafe,
+    )
     points: list[ProbePoint] = []
     served = False
     before = len(diagnostics.items)
@@ -117,26 +125,30 @@ def _units(
             hints=("You can increase the limit through the BPFTRACE_MAX_PROBES environment variable.",),
         )
         return []
-    return _grouped(probe, points, target, context_matters)
+    return _grouped(probe, points, target, context_matters, options)
 
 
 def _is_wanted(point: ProbePoint, options: CompileOptions) -> bool:
+    if point.kind in ("begin", "end"):
+        return True
     if options.probe_filter and not re.search(options.probe_filter, point.name):
         return False
     return point.kind not in ("test", "bench") or point.kind == options.mode
 
 
-def _grouped(probe: n.Probe, points: list[ProbePoint], target: Target, context_matters: bool) -> list[Unit]:
+def _grouped(
+    probe: n.Probe, points: list[ProbePoint], target: Target, context_matters: bool, options: CompileOptions
+) -> list[Unit]:
     """One unit for all points that can share a program."""
     groups: dict[Hashable, list[ProbePoint]] = {}
-    dispatchable = sum(point.dispatch is not None for point in points) >= DISPATCH_FROM
+    dispatchable = options.dispatch and sum(point.dispatch is not None for point in points) >= DISPATCH_FROM
     for number, point in enumerate(points):
         key: Hashable = (point.kind, point.program_type, point.attach_type)
         if dispatchable and point.dispatch is not None:
             key = ("dispatch", point.dispatch.group, point.dispatch.context.signature if context_matters else None)
         elif _alone(point):
             key = ("alone", number)
-        elif context_matters:
+        elif context_matters or options.whole_contexts:
             key = (key, point.context.signature, number if target.has("bpf_cookie") is False else 0)
         groups.setdefault(key, []).append(point)
     return [
@@ -232,8 +244,24 @@ def _check_program_count(analysis: Analysis, diagnostics: Diagnostics) -> None:
         )
 
 
+def _check_named(analysis: Analysis, options: CompileOptions) -> None:
+    """The named parameters that were given are those the script asks for; `--help` lists them. Raises UsageError."""
+    known = analysis.named
+    unexpected = [f"--{name}" for name, _ in options.named if name not in known]
+    if not unexpected:
+        return
+    if "--help" in unexpected:
+        lines = [f"--{name}: {text}" if text else f"--{name}" for name, text in known.items()]
+        raise UsageError("", hint="\n".join(["expected program options:", *lines]))
+    expected = ", ".join(f"--{name}" for name in known)
+    raise UsageError(
+        f"unexpected program command line options: {', '.join(unexpected)}",
+        hint=f"expected program options: {expected}" if expected else "the script has no options",
+    )
+
+
 def _is_per_cpu(value: ct.CType) -> bool:
-    return isinstance(value, (ct.Aggregate, ct.Histogram))
+    return isinstance(value, ct.Aggregate) or ct.is_bucketed(value)
 
 
 def _check_maps(analysis: Analysis, diagnostics: Diagnostics) -> None:

@@ -60,12 +60,16 @@ class CompileOptions:
     named: tuple[tuple[str, str | None], ...] = ()
     probe: ProbeOptions = field(default_factory=ProbeOptions)
     child_pid: int = 0
+    only_pid: int = 0  # the process of -p: other processes' events are left out by the programs
     unsafe: bool = False
     environment: tuple[tuple[str, str], ...] = ()
     report_failed_reads: bool = False
     mode: str = "run"  # run, test or bench: which of those probes are kept
     includes: tuple[tuple[str, str], ...] = ()  # (name, text) of C headers that are read first
     read_include: Callable[[str], tuple[str, str] | None] | None = None  # what `#include "..."` names
+    record: bool = False  # programs send a journal of each run
+    whole_contexts: bool = False  # probes know all that they offer, also where the script does not ask for it
+    dispatch: bool = True  # one program may stand for many system-call tracepoints
     probe_filter: str = ""  # a regular expression; only probes whose name it finds are kept
 
 
@@ -223,6 +227,8 @@ class Analyzer:
 
     def spaced(self, t: CType, space: ct.Space | None = None) -> CType:
         """A pointer type with its space filled in when it has none."""
+        if isinstance(t, ct.Array) and isinstance(t.element, ct.Pointer):
+            return ct.Array(self.spaced(t.element, space), t.count)
         if isinstance(t, ct.Pointer) and t.space is ct.Space.NONE:
             return ct.Pointer(t.target, space or self.unit.context.space)
         return t

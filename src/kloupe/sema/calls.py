@@ -12,6 +12,7 @@ from .expand import expand_macro
 from .rules_ops import as_integer
 from .typenames import resolve_type
 
+_UNSAFE_BY_FLAG = ("override", "signal", "signal_thread", "write_user")  # these have other words for it
 _COUNTS = {0: "no arguments", 1: "one argument", 2: "two arguments", 3: "three arguments", 4: "four arguments"}
 
 
@@ -21,7 +22,7 @@ def _call(an: Analyzer, node: n.Call) -> CType:
     if macro is not None:
         return expand_macro(an, node, macro)
     row = functions().get(node.name)
-    if row is None:
+    if row is None or (not node.arguments and row.required and _is_builtin(an, node)):
         if _is_builtin(an, node):
             return an.type_of(_as_identifier(an, node))
         if an.macros.report_mismatch(node.name, node.arguments, node.span):
@@ -31,7 +32,9 @@ def _call(an: Analyzer, node: n.Call) -> CType:
     if row.unsafe and not an.options.unsafe:
         return an.error(
             node.span,
-            f"{node.name}() is an unsafe function being used in safe mode",
+            f"{node.name}() is unsafe. To use you need the --unsafe flag"
+            if node.name in _UNSAFE_BY_FLAG
+            else f"{node.name}() is an unsafe function being used in safe mode",
             hints=("Run with --unsafe to allow what changes the traced system.",),
         )
     if row.update is not None:

@@ -135,6 +135,9 @@ class Analysis:
     config: Mapping[str, Scalar]
     strings: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    named: dict[str, str] = field(
+        default_factory=dict
+    )  # the script's named parameters (getopt) with their descriptions
 
     def string_index(self, text: str) -> int:
         """The index of `text` in the image's string table, added when new."""

@@ -204,7 +204,7 @@ def _let(an: Analyzer, node: n.Let) -> None:
     info = an.declare(node, name, node.span)
     an.unit.variables[node.variable] = info
     if declared is not None:
-        info.grows.declared = an.spaced(declared) if isinstance(declared, ct.Pointer) else declared
+        info.grows.declared = an.spaced(declared)
     if node.value is not None and found is not None:
         info.assigned = True
         _assign_variable(an, node, info.grows, found, node.value, name)
@@ -221,7 +221,7 @@ def _assign_variable(an: Analyzer, node: n.Stmt, grows: Growing, found: CType, v
             an.error(value.span, f"{row.name}() must be assigned directly to a map")
             return
         found = ct.Int(8, found.signed)
-    if isinstance(found, ct.Histogram):
+    if ct.is_bucketed(found):
         an.error(value.span, f"Value '{found}' cannot be assigned to a scratch variable.")
         return
     an.assignment_span = node.span
@@ -269,10 +269,10 @@ def _assign_map(an: Analyzer, node: n.Assign, target: n.Map | n.MapAccess, value
     if isinstance(found, ct.Void):
         an.error(node.span, f"Value '{found}' cannot be assigned to a map.")
         return
-    if isinstance(found, (ct.Aggregate, ct.Histogram)) and not _is_update(an, value):
-        if isinstance(found, ct.Histogram):
-            an.error(node.span, f"Map value '{found}' cannot be assigned from one map to another.")
-            return
+    if ct.is_bucketed(found) and not _is_update(an, value):
+        an.error(node.span, f"Map value '{found}' cannot be assigned from one map to another.")
+        return
+    if isinstance(found, ct.Aggregate) and not _is_update(an, value):
         found = ct.Int(8, found.signed)
     an.assignment_span = node.span
     if node.op != "=" and isinstance(found, ct.Int) and isinstance(info.value.known, (ct.Int, ct.NoneType)):
@@ -376,7 +376,7 @@ def _entry_type(an: Analyzer, node: n.Map) -> CType:
     info.read_in_kernel = True
     if info.scalar:
         return an.error(node.span, f"{node.name} has no explicit keys (scalar map), and cannot be used for iteration")
-    if isinstance(info.value_type, ct.Histogram):
+    if ct.is_bucketed(info.value_type):
         return an.error(node.span, f"Loop expression does not support type: {info.value_type}")
     value = info.value_type
     if isinstance(value, ct.Aggregate) and value.kind != "stats":

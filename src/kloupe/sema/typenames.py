@@ -105,7 +105,7 @@ def type_of_operand(an: Analyzer, operand: n.Expr | n.TypeName | n.TypeOf) -> CT
     if isinstance(operand, n.TypeName) and not operand.modifiers:
         constant = an.c_types.constants.get(operand.name) or an.target.enum_constant(operand.name)
         if constant is not None and _named(an, operand.name) is None:
-            return constant[0]
+            return ct.UINT64  # an enum's constant is a 64-bit number, whatever its enum's size
     if isinstance(operand, (n.TypeName, n.TypeOf)):
         return resolve_type(an, operand)
     if isinstance(operand, n.Map):

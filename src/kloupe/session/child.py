@@ -6,10 +6,22 @@ import os
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Protocol
 
 from ..base.errors import UsageError
 
 _TERM_GRACE_S = 1.0
+_GO = b"g"  # what opens the gate
+_LENGTH_BYTES = 4  # otherwise: the length of a seccomp filter, and the filter
+_PIECE = 65536
+_SERVE_MS = 5
+
+
+class ChildTracer(Protocol):
+    """An engine that follows the child with ptrace: the child runs only while it is served, and its tracer reaps it."""
+
+    def serve(self, timeout_ms: int) -> None:
+        """Handle what the child does for a while; sets `status` when it has ended."""
 
 
 def split_command(command: str) -> list[str]:
@@ -70,6 +82,20 @@ class ProcessWatch:
             self._fd = -1
 
 
+def _filter_word(code: bytes) -> bytes:
+    return len(code).to_bytes(_LENGTH_BYTES, "big") + code
+
+
+def _obey_filter(word: bytes, gate: int) -> None:
+    """Go on under the filter that begins with `word`."""
+    from ..host.ptrace import install_filter
+
+    size = _LENGTH_BYTES + int.from_bytes(word[:_LENGTH_BYTES], "big")
+    while len(word) < size and (piece := os.read(gate, _PIECE)):
+        word += piece
+    install_filter(word[_LENGTH_BYTES:])
+
+
 class ChildProcess:
     """A child that waits at its gate until `release`. When we die before, it ends without running anything.
 
@@ -87,6 +113,8 @@ class ChildProcess:
         os.close(gate_read)
         os.close(trouble_write)
         self.status: int | None = None
+        self.filter = b""  # a seccomp filter to put the child under (see host.ptrace)
+        self.tracer: ChildTracer | None = None
         self._watch = ProcessWatch(self.pid)
 
     def _run_child(self, path: str, gate_read: int, trouble_write: int) -> None:
@@ -95,8 +123,11 @@ class ChildProcess:
             os.close(self._gate)
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.SIG_DFL)
-            if os.read(gate_read, 1) == b"":
+            word = os.read(gate_read, _PIECE)  # one read only: programs may already see us
+            if not word:
                 os._exit(0)
+            if word[:1] != _GO:
+                _obey_filter(word, gate_read)
             os.execv(path, self.arguments)
         except OSError as error:
             os.write(trouble_write, str(error.errno).encode())
@@ -108,9 +139,11 @@ class ChildProcess:
         if self._gate < 0:
             return
         with suppress(BrokenPipeError):  # it was killed at the gate: `ended` tells
-            os.write(self._gate, b"g")
+            os.write(self._gate, _filter_word(self.filter) if self.filter else _GO)
         os.close(self._gate)
         self._gate = -1
+        if self.tracer is not None:
+            self._serve_until_exec(self.tracer)
         trouble = os.read(self._trouble, 16)
         os.close(self._trouble)
         self._trouble = -1
@@ -118,12 +151,24 @@ class ChildProcess:
             self.close()
             raise UsageError(f"cannot run {self.arguments[0]!r}: {os.strerror(int(trouble))}")
 
+    def _serve_until_exec(self, tracer: ChildTracer) -> None:
+        import select
+
+        poll = select.poll()
+        poll.register(self._trouble)
+        while not poll.poll(0):
+            tracer.serve(_SERVE_MS)
+
     def fileno(self) -> int:
         """A descriptor that is readable once the child has ended, or -1."""
         return self._watch.fileno()
 
     def ended(self) -> bool:
         """Whether the child has ended; `status` then has its exit status (negative: the signal)."""
+        if self.tracer is not None:
+            if self.status is None:
+                self.tracer.serve(0)
+            return self.status is not None
         if self.status is None:
             try:
                 pid, raw = os.waitpid(self.pid, os.WNOHANG)
@@ -148,5 +193,6 @@ class ChildProcess:
                 time.sleep(0.005)
             if not self.ended():
                 os.kill(self.pid, signal.SIGKILL)
-                self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+                while not self.ended():
+                    time.sleep(0.005)
         self._watch.close()

@@ -14,6 +14,7 @@ from ..output.model import HelperFailure, Output, Place, PrintEach
 from ..output.names import Names
 from ..output.printf import Printf
 from .mapread import Maps
+from .outside import LiveOutside, Outside
 from .symbolize import wall_text
 
 Record = bytes | memoryview
@@ -43,6 +44,8 @@ class Scene:
     little_endian: bool
     trailer: str
     show_warnings: bool = True
+    outside: Outside = field(default_factory=LiveOutside)
+    interrupted: bool = False  # by a signal: commands that wait to be run are not run any more
     exiting: bool = False  # an exit event has come: later output is dropped
     exit_status: int = 0
     error_count: int = 0
@@ -159,19 +162,18 @@ def _exit(scene: Scene, spec: EventSpec) -> Handler:
 
 def _time(scene: Scene, spec: EventSpec) -> Handler:
     format = str(spec.params.get("format", "%H:%M:%S\n"))
-    return _each_time(lambda: scene.out.plain("time", bytes_of_text(wall_text(format))))
+    return _each_time(lambda: scene.out.plain("time", bytes_of_text(wall_text(format, scene.outside.now_s()))))
 
 
 def _system(scene: Scene, spec: EventSpec) -> Handler:
     plan = _printf_plan(scene, spec)
 
     def handle(records: Sequence[Record]) -> None:
-        import subprocess
-
         for command in plan.each(records):
+            if scene.interrupted:
+                return
             scene.out.tick()
-            done = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-            scene.out.plain("syscall", done.stdout)
+            scene.out.plain("syscall", scene.outside.run(command))
 
     return Handler(handle)
 
@@ -183,8 +185,7 @@ def _cat(scene: Scene, spec: EventSpec) -> Handler:
     def handle(records: Sequence[Record]) -> None:
         for path in plan.each(records):
             try:
-                with open(path, "rb") as file:
-                    scene.out.plain("cat", file.read(limit))
+                scene.out.plain("cat", scene.outside.read(path, limit))
             except (OSError, ValueError) as error:
                 reason = getattr(error, "strerror", None) or str(error)
                 scene.out.note("ERROR", f"failed to open file '{text_of_bytes(path)}' ({reason})")

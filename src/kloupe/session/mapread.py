@@ -6,12 +6,29 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from ..base.ctype import Aggregate, Buffer, CType, Enum, Histogram, Int, Opaque, Pointer, Record, String, Tuple
+from ..base.ctype import (
+    Aggregate,
+    Buffer,
+    CType,
+    Enum,
+    Histogram,
+    Int,
+    Opaque,
+    Pointer,
+    Record,
+    Stack,
+    String,
+    TimeSeries,
+    Tuple,
+    is_bucketed,
+)
 from ..base.layout import align_up
 from ..engine.protocol import Engine, MapAccess
 from ..image import Image, MapSpec
 from ..output.decode import bytes_of_text, decoder, merger, truncated_quotient
 from ..output.model import MapTable
+from ..output.time_series import last_number, series
+from ..output.time_series import merger as series_merger
 
 SortKey = Callable[[Any], Any]
 Rows = list[tuple[Any, Any]]
@@ -21,13 +38,13 @@ _MASK = (1 << 64) - 1
 
 
 def key_order(t: CType) -> SortKey:
-    """How keys of this type sort: integers as signed, strings bytewise, tuples by their fields; others stay as they come."""
+    """How keys of this type sort: integers as signed, strings bytewise, tuples by their fields, stacks by id; others stay as they come."""
     if isinstance(t, Int):
         half, full = 1 << 8 * t.size - 1, 1 << 8 * t.size
         return lambda value: value - full if value >= half else value
     if isinstance(t, (Enum, Pointer, Buffer)):
         return lambda value: value
-    if isinstance(t, Opaque):
+    if isinstance(t, (Opaque, Stack)):
         return lambda value: value
     if isinstance(t, String):
         return bytes_of_text
@@ -43,6 +60,8 @@ def key_order(t: CType) -> SortKey:
 def _row_order(key: CType | None, value: CType) -> Callable[[tuple[Any, Any]], Any]:
     """How rows sort: by value where values are numbers (equal ones by key, which bpftrace leaves to chance), else by key."""
     by_key = key_order(key) if key is not None else (lambda _: 0)
+    if isinstance(value, TimeSeries):
+        return lambda row: (row[1][-1][0] if row[1] else 0, by_key(row[0]))
     if isinstance(value, Histogram):
         return lambda row: (sum(row[1].values()), by_key(row[0]))
     if isinstance(value, Aggregate):
@@ -78,7 +97,9 @@ class MapReader:
         self._per_cpu = "percpu" in spec.kind
         self._decode_key = decoder(spec.key_type, little_endian, trailer) if spec.key_type is not None else None
         self._merge: Callable[[Sequence[bytes]], Any]
-        if self._per_cpu or isinstance(self.value_type, (Aggregate, Histogram)):
+        if isinstance(self.value_type, TimeSeries):
+            self._merge = series_merger(self.value_type, self._order)
+        elif self._per_cpu or isinstance(self.value_type, (Aggregate, Histogram)):
             self._merge = merger(self.value_type, self._order)
         else:
             decode = decoder(self.value_type, little_endian, trailer)
@@ -101,6 +122,23 @@ class MapReader:
         values = [cell[_IS_SET_BYTES:] for cell in cells if any(cell[:_IS_SET_BYTES])]
         return [(None, self._merge(values))] if values else []
 
+    def _series_rows(self) -> Rows:
+        t = self.value_type
+        assert isinstance(t, TimeSeries)
+        key_size = align_up(self.spec.key_type.size, 8) if self.spec.key_type is not None else 0
+        found: dict[bytes, dict[int, int]] = {}
+        for key, values in self._raw_items():
+            merged = self._merge(values)
+            numbers = found.setdefault(bytes(key[:key_size]), {})
+            if merged is not None:
+                numbers[merged[0]] = merged[1]
+        last = last_number(found.values())
+        rows = [(key, series(t, numbers, last)) for key, numbers in found.items()]
+        if self._decode_key is None:
+            return [(None, points) for _, points in rows if points or self._zeroed]
+        decode = self._decode_key
+        return [(decode(key, 0), points) for key, points in rows]
+
     def _histogram_rows(self) -> Rows:
         if self.spec.key_type is None:
             index = struct.Struct(self._order + "I").unpack_from
@@ -117,7 +155,9 @@ class MapReader:
 
     def rows(self) -> Rows:
         """All (key, value), sorted; a scalar map gives none or one with key None."""
-        if isinstance(self.value_type, Histogram):
+        if isinstance(self.value_type, TimeSeries):
+            rows = self._series_rows()
+        elif isinstance(self.value_type, Histogram):
             rows = self._histogram_rows()
         elif self._decode_key is None:
             return self._scalar_rows()
@@ -134,11 +174,11 @@ class MapReader:
         """
         t, key = self.value_type, self.spec.key_type
         rows = self.rows()
-        if show_unset and not rows and key is None and not isinstance(t, Histogram):
+        if show_unset and not rows and key is None and not is_bucketed(t):
             rows = [(None, self._merge([bytes(t.size)]))]
         if top:
             rows = rows[-top:]
-        if not isinstance(t, Histogram):
+        if not is_bucketed(t):
             rows = _divide(t, rows, div)
         return MapTable(self.spec.name, key, t, rows, div or 1)
 
@@ -164,7 +204,7 @@ class MapReader:
 
     def zero(self) -> None:
         """Set all values that are there to zero."""
-        if self.spec.key_type is None and not isinstance(self.value_type, Histogram):
+        if self.spec.key_type is None and not is_bucketed(self.value_type):
             if self._scalar_rows():
                 is_set = struct.pack(self._order + "Q", 1)
                 self._access.update(bytes(self.spec.key_size), is_set.ljust(self.spec.value_size, b"\0"))

@@ -32,6 +32,13 @@ def pid_places(t: CType | None, base: int = 0) -> list[tuple[int, str]]:
     return []
 
 
+def uses_user_names(image: Image) -> bool:
+    """Whether what the script prints or keeps has user stacks or symbols."""
+    kept = (t for spec in image.maps if spec.is_script_map for t in (spec.key_type, spec.value_type))
+    sent = (field.type for event in image.events for field in event.layout.fields)
+    return any(pid_places(t) for t in (*kept, *sent))
+
+
 class PidKeeper:
     """Calls `Symbolizer.remember` for processes that show up in maps, and for `pids` (the child, the target)."""
 
@@ -45,10 +52,7 @@ class PidKeeper:
             values = pid_places(spec.value_type, 8 if spec.key_type is None else 0)
             if spec.is_script_map and (keys or values):
                 self._maps.append((spec, keys, values))
-        uses_user_names = bool(self._maps) or any(
-            pid_places(f.type) for event in image.events for f in event.layout.fields
-        )
-        self._pids = list(pids) if uses_user_names else []
+        self._pids = list(pids) if uses_user_names(image) else []
         self._known: set[int] = set()
         self._interval_s = _FIRST_S
         self._next = time.monotonic()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from ..base.record import field, record
@@ -17,6 +17,14 @@ class CountsMissedRuns(Protocol):
 
     def missed_runs(self) -> Mapping[str, int]:
         """Program or probe name -> runs missed."""
+
+
+@runtime_checkable
+class KnowsLosses(Protocol):
+    """An engine that can say what else is missing from the result."""
+
+    def losses(self) -> Sequence[str]:
+        """A sentence for each kind of loss."""
 
 
 @record
@@ -54,6 +62,9 @@ class Receipt:
             for name, count in sorted(engine.missed_runs().items()):
                 if count:
                     out.note("WARNING", f"{name}: {count} run{'' if count == 1 else 's'} missed")
+        if isinstance(engine, KnowsLosses):
+            for text in engine.losses():
+                out.note("WARNING", text)
         for name in sorted(self.full_maps):
             hint = "raise max_map_keys or declare the map with a size, e.g. `let @a = hash(100000)`"
             out.note("WARNING", f"{self.full_maps[name]} ({hint})")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from ..base.errors import AttachError, KloupeError
 from ..base.record import record
-from ..engine.protocol import Engine
+from ..engine.protocol import CanFinish, Engine
 from ..image import AttachSpec, Image, ProgramSpec
 from ..output.decode import TRUNCATED
 from ..output.model import Output
@@ -19,6 +19,7 @@ from .child import ChildProcess, ProcessWatch
 from .dispatch import Dispatcher
 from .handlers import Record, Scene
 from .mapread import Maps
+from .outside import Outside
 from .pids import PidKeeper
 from .receipt import Receipt
 from .symbolize import NoSymbols, Symbolizer
@@ -53,6 +54,8 @@ class Options:
     notify: bool = False
     notify_fd: int = 1
     handle_signals: bool = True
+    start_ns: int = 0  # the boot clock when the session started, if not now
+    ends_process: bool = False  # the process has nothing else to do: a late signal is not to change its exit status
 
 
 def is_little_endian(image: Image) -> bool:
@@ -92,6 +95,7 @@ class Session:
         names: Names,
         options: Options | None = None,
         symbolizer: Symbolizer | None = None,
+        outside: Outside | None = None,
     ) -> None:
         self.image = image
         self.engine = engine
@@ -102,6 +106,8 @@ class Session:
         trailer = str(image.config.get("str_trunc_trailer", TRUNCATED))
         self.maps = Maps(image, engine, little, trailer)
         self.scene = Scene(image, out, names, self.maps, little, trailer, self.options.show_warnings)
+        if outside is not None:
+            self.scene.outside = outside
         self.dispatcher = Dispatcher(self.scene)
         child, pid = self.options.child, self.options.pid
         pids = [p for p in (child.pid if child else None, pid) if p is not None]
@@ -117,7 +123,7 @@ class Session:
 
     def stop(self) -> None:
         """End the session as SIGINT does: end programs run, maps are printed. From any thread."""
-        self._stopping = True
+        self._stopping = self.scene.interrupted = True
         if self._waiter:
             self._waiter.wake()
 
@@ -146,7 +152,7 @@ class Session:
     def _note_start(self) -> None:
         """Give programs that ask for `elapsed` the moment it counts from."""
         if any(spec.name == START_MAP for spec in self.image.maps):
-            now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            now = self.options.start_ns or time.clock_gettime_ns(time.CLOCK_BOOTTIME)
             stored = now.to_bytes(8, "little" if is_little_endian(self.image) else "big")
             self.engine.map(START_MAP).update(bytes(4), stored)
 
@@ -191,7 +197,7 @@ class Session:
         for _, spec in programs_of(self.image, "self"):
             name = str(spec.params["signal"])
             handlers[name] = lambda name=name: self._raised.append(name)  # type: ignore[misc]
-        return SignalWatch(handlers, self._waiter.wake_write)
+        return SignalWatch(handlers, self._waiter.wake_write, last=self.options.ends_process)
 
     def _run_begin(self) -> None:
         """Run the begin programs, all of them even after exit(); keep what they sent until the attach is announced."""
@@ -257,15 +263,20 @@ class Session:
         pace = Pace()
         while not (self._stopping or self.scene.exiting):
             records = self.engine.poll(0) or self._wait(drain=drain)
-            if not records and drain:
+            if not records and (drain or self._has_ended()):
                 break
             if records:
                 self._print(records)
-                pace.batch(len(records))
+                if self.engine.fileno() >= 0:  # others do their work in poll()
+                    pace.batch(len(records))
             if self._raised:
                 self._run_signal_programs()
             if time.monotonic() >= self._next_check and self._check():
                 break
+
+    def _has_ended(self) -> bool:
+        """Whether the engine says that no event can come any more."""
+        return isinstance(self.engine, CanFinish) and self.engine.finished
 
     def _take_pending(self) -> list[Record]:
         pending, self._pending = self._pending, []

@@ -76,9 +76,13 @@ class Pace:
 
 
 class SignalWatch:
-    """Handlers for the length of a session. `handlers` maps a signal name to what is called. Does nothing outside the main thread."""
+    """Handlers for the length of a session. `handlers` maps a signal name to what is called. Does nothing outside the main thread.
 
-    def __init__(self, handlers: dict[str, Callable[[], None]], wake_fd: int) -> None:
+    With `last` the process ends with the session: signals that come later change nothing about how it ends.
+    """
+
+    def __init__(self, handlers: dict[str, Callable[[], None]], wake_fd: int, *, last: bool = False) -> None:
+        self._last = last
         self._old: dict[int, Any] = {}
         self._old_wake_fd = -1
         self._active = threading.current_thread() is threading.main_thread()
@@ -95,7 +99,7 @@ class SignalWatch:
             return
         self._active = False
         for number, old in self._old.items():
-            signal.signal(number, signal.SIG_DFL if old is None else old)
+            signal.signal(number, signal.SIG_IGN if self._last else signal.SIG_DFL if old is None else old)
         signal.set_wakeup_fd(self._old_wake_fd)
 
 

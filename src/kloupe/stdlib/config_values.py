@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..base import ctype as ct
 from ..base.ctype import CType
 from ..codegen.operand import Deferred, Mem, Operand, Scalar
-from .table import Function, register
+from .table import Builtin, Function, register
 
 if TYPE_CHECKING:
     from ..codegen.lower import Lowerer
@@ -21,11 +21,11 @@ def _type(value: int | str | bool) -> CType:
     return ct.UINT64 if isinstance(value, int) else ct.String(len(value.encode()) + 1)
 
 
-def _infer(an: Analyzer, node: n.Call) -> CType:
+def _infer(an: Analyzer, node: n.Expr) -> CType:
     return ct.Record(tuple((name, _type(value)) for name, value in sorted(an.analysis.config.items())))
 
 
-def _lower(lo: Lowerer, node: n.Call) -> Operand:
+def _lower(lo: Lowerer, node: n.Expr) -> Operand:
     from ..codegen.lower_strings import literal
     from ..codegen.memory import store, zero
 
@@ -42,4 +42,8 @@ def _lower(lo: Lowerer, node: n.Call) -> Operand:
     return Deferred(t, into)
 
 
-register(Function("config", "record config()", "The settings that are in force.", (), 0, _infer, _lower))
+_DOC = "The settings that are in force."
+register(
+    Builtin("config", "record", _DOC, _infer, _lower),
+    Function("config", "record config()", _DOC, (), 0, _infer, _lower),
+)

@@ -45,7 +45,7 @@ def check_format(an: Analyzer, node: n.Call) -> CType:
         )
     for conversion, argument in zip(conversions, given, strict=True):
         found = an.unit.types.get(argument, ct.NONE)
-        if isinstance(found, ct.Histogram):
+        if ct.is_bucketed(found):
             an.error(argument.span, f"{found} type passed to {node.name}() is not printable")
         elif not _accepts(conversion.kind, found):
             an.error(node.span, f"unsupported format specifier for type '{found}': {conversion.kind}")
@@ -128,7 +128,7 @@ def _print_element(lo: Lowerer, node: n.Call, subject: n.MapAccess) -> Operand:
     key_type = spec_of(lo, info).key_type
     assert key_type is not None
     key = lo.lower(subject.key)
-    if isinstance(info.value_type, (ct.Aggregate, ct.Histogram)):
+    if isinstance(info.value_type, ct.Aggregate) or ct.is_bucketed(info.value_type):
         emit_event(lo, lo.event("print_entry", [key_type], node.span, map=info.name), [key])
         return lo.nothing()
     value = lo.lower(subject)

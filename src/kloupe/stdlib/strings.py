@@ -92,7 +92,7 @@ def _str(lo: Lowerer, node: n.Call) -> Operand:
     explicit = len(node.arguments) > 1
     size: Value = t.size
     if explicit and lo.const(node.arguments[1]) is None:
-        size = _capped(lo, lo.reg(lo.scalar(_expr(node, 1))), t.size)
+        size = capped(lo, lo.reg(lo.scalar(_expr(node, 1))), t.size)
     trailer = str(lo.analysis.config["str_trunc_trailer"])
     limit = int(lo.analysis.config["max_strlen"])
 
@@ -117,7 +117,7 @@ def _store_trailer(lo: Lowerer, target: Mem, at: int, trailer: str) -> None:
         lo.b.store(target.base, target.offset + at + index, 1, byte)
 
 
-def _capped(lo: Lowerer, value: Reg, limit: int) -> Reg:
+def capped(lo: Lowerer, value: Reg, limit: int) -> Reg:
     """The value, at most `limit`, so that the verifier sees the bound."""
     result = lo.b.reg()
     lo.b.move(result, value)
@@ -160,7 +160,7 @@ def _buf(lo: Lowerer, node: n.Call) -> Operand:
     source, space = _source(lo, _expr(node, 0))
     length: Value = t.capacity
     if len(node.arguments) > 1 and lo.const(node.arguments[1]) is None:
-        length = _capped(lo, lo.reg(lo.scalar(_expr(node, 1))), t.capacity)
+        length = capped(lo, lo.reg(lo.scalar(_expr(node, 1))), t.capacity)
     helper = "probe_read_user" if space is Space.USER else "probe_read_kernel"
 
     def into(target: Mem, clean: bool) -> None:

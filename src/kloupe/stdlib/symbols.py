@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..base import ctype as ct
 from ..base.ctype import CType, Space
-from ..codegen.operand import Deferred, Mem, Operand
+from ..codegen.operand import Deferred, Mem, Operand, Scalar
 from ..ir.ops import Value
 from .table import Function, register
 
@@ -87,9 +87,30 @@ def _uaddr(an: Analyzer, node: n.Call) -> CType:
     symbol = an.target.binary(str(path)).symbol(name)
     if symbol is None:
         return an.error(node.span, f"Could not resolve symbol: {path}:{name}")
-    an.set_const(node, symbol.address)
+    if not _moves(an, str(path)):
+        an.set_const(node, symbol.address)
+    elif an.unit.kind != "uprobe" or len(an.unit.points) != 1:
+        return an.error(node.span, "uaddr() of a position-independent binary needs a uprobe at one function")
     size = symbol.size if symbol.size in (1, 2, 4, 8) else 8
     return ct.Pointer(ct.Int(size, False), Space.USER)
+
+
+def _moves(an: Analyzer, path: str) -> bool:
+    """Whether the binary is loaded at an address of the system's choice (a shared object or position-independent)."""
+    return bool(getattr(an.target.binary(path), "is_position_independent", False))
+
+
+def _uaddr_moved(lo: Lowerer, node: n.Call) -> Operand:
+    """Where the probed instruction was met, minus where the file has it, is by how much the file was moved."""
+    from ..codegen.lower_probe import register_value
+
+    place = lo.unit.points[0].attach.params
+    binary, offset = lo.target.binary(str(place["path"])), int(place["offset"])
+    symbol, around = binary.symbol(str(lo.const(node.arguments[0]))), binary.symbol_at(offset)
+    assert symbol is not None
+    probed = around.address + offset - around.file_offset if around is not None else offset
+    now = register_value(lo, lo.target.arch.instruction_pointer)
+    return Scalar(lo.b.alu("add", now, lo.b.const(symbol.address - probed)), lo.type(node))
 
 
 def _constant_only(lo: Lowerer, node: n.Call) -> Operand:
@@ -252,7 +273,7 @@ register(
         ("literal",),
         1,
         _uaddr,
-        _constant_only,
+        _uaddr_moved,
     ),
     Function("ntop", "inet ntop([int af, ] addr)", "A network address as text.", ("any", "any"), 1, _ntop_infer, _ntop),
     Function("pton", "uint8[] pton(string addr)", "A network address as bytes.", ("literal",), 1, _pton_infer, _pton),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base import ctype as ct
 from ..base.ctype import CType, Space
+from ..base.errors import UsageError
 from ..codegen.operand import Operand, Scalar
 from .symbols import word
 from .table import Function, register
@@ -107,6 +108,7 @@ def _getopt_infer(an: Analyzer, node: n.Call) -> CType:
 
     name = str(an.const(node.arguments[0]))
     default = an.const(node.arguments[1]) if len(node.arguments) > 1 else False
+    an.analysis.named[name] = str(an.const(node.arguments[2])) if len(node.arguments) > 2 else ""
     given = dict(an.options.named)
     value: int | bool | str | None = default
     if name in given:
@@ -115,14 +117,14 @@ def _getopt_infer(an: Analyzer, node: n.Call) -> CType:
             words = {"true": True, "1": True, "false": False, "0": False, None: True}
             word = text.lower() if text is not None else None
             if word not in words:
-                return an.error(node.span, f"program command line option --{name} invalid bool (value: {text})")
+                raise UsageError(f"program command line option --{name} invalid bool (value: {text})")
             value = words[word]
         elif isinstance(default, str):
             value = text or ""
         else:
             number = param_value(text or "")
             if isinstance(number, str):
-                return an.error(node.span, f"program command line option --{name} invalid integer (value: {text})")
+                raise UsageError(f"program command line option --{name} invalid integer (value: {text})")
             value = number & ((1 << 64) - 1) if number < 0 <= int(default or 0) else number
     if value is None:
         return an.error(node.span, "getopt() needs a literal as its default")

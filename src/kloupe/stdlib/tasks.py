@@ -11,10 +11,12 @@ from .table import Builtin, Function, register
 
 if TYPE_CHECKING:
     from ..codegen.lower import Lowerer
+    from ..ir.ops import Reg
     from ..lang import nodes as n
     from ..sema.analyzer import Analyzer
 
 COMM_BYTES = 16  # TASK_COMM_LEN
+TASK_OF_PID = "bpf_task_from_pid"  # kernel/bpf/helpers.c: a reference to be given back with bpf_task_release()
 
 
 def scalar_helper(name: str, t: CType, doc: str, helper: str, shift: int = 0, low: bool = False) -> Builtin:
@@ -47,12 +49,36 @@ def _ids(lo: Lowerer) -> Operand:
     return Scalar(lo.b.load(slot, 0, 8), ct.UINT64)
 
 
-def _pid(lo: Lowerer, node: n.Identifier) -> Operand:
-    return Scalar(lo.b.alu("rsh", lo.as_scalar(_ids(lo)), 32), ct.UINT32)
+def current_pid(lo: Lowerer) -> Reg:
+    """The process id of the current task in this pid namespace."""
+    return lo.b.alu("rsh", lo.as_scalar(_ids(lo)), 32)
 
 
-def _tid(lo: Lowerer, node: n.Identifier) -> Operand:
-    return Scalar(lo.b.extend(lo.reg(lo.as_scalar(_ids(lo))), 4, False), ct.UINT32)
+def _wanted_ids(lo: Lowerer, node: n.Expr) -> Operand:
+    """pid_tgid in the namespace that a call names (`init`), or in this one."""
+    if _namespace_of(node) == "init":
+        return Scalar(lo.b.call("get_current_pid_tgid"), ct.UINT64)
+    return _ids(lo)
+
+
+def _pid(lo: Lowerer, node: n.Expr) -> Operand:
+    return Scalar(lo.b.alu("rsh", lo.as_scalar(_wanted_ids(lo, node)), 32), ct.UINT32)
+
+
+def _tid(lo: Lowerer, node: n.Expr) -> Operand:
+    return Scalar(lo.b.extend(lo.reg(lo.as_scalar(_wanted_ids(lo, node))), 4, False), ct.UINT32)
+
+
+def _namespace_of(node: n.Expr) -> str | None:
+    """The namespace that `pid(...)` or `tid(...)` names; "" without an argument."""
+    argument = next(iter(getattr(node, "arguments", ())), None)
+    return "" if argument is None else getattr(argument, "name", None)
+
+
+def _id_infer(an: Analyzer, node: n.Call) -> CType:
+    if _namespace_of(node) not in ("", "curr_ns", "init"):
+        return an.error(node.span, f"{node.name}() only supports curr_ns and init as the argument")
+    return ct.UINT32
 
 
 def _typed(t: CType):  # type: ignore[no-untyped-def]
@@ -212,4 +238,50 @@ def _has_cpid(an: Analyzer, node: n.Call) -> CType:
     return ct.BOOL
 
 
-register(Function("has_cpid", "bool has_cpid()", "Whether -c started a child.", (), 0, _has_cpid))
+def _comm_of_infer(an: Analyzer, node: n.Call) -> CType:
+    if an.unit.points[0].program_type != "tracing":
+        return an.error(node.span, f"Syntax comm(PID) is not supported in this probe type yet. Type: {an.unit.kind}")
+    if an.target.has(f"kfunc:{TASK_OF_PID}") is False:
+        return an.error(node.span, f"comm(PID) needs the kernel function {TASK_OF_PID} (Linux 6.2)")
+    return ct.String(COMM_BYTES)
+
+
+def _comm_of(lo: Lowerer, node: n.Call) -> Operand:
+    from ..codegen.memory import read_string, zero
+
+    struct = lo.target.struct("struct", "task_struct")
+    member = struct.field("comm") if struct is not None else None
+    assert member is not None
+    place = lo.temporary(ct.String(COMM_BYTES))
+    zero(lo, place, COMM_BYTES)
+    task = lo.b.call_kfunc(TASK_OF_PID, lo.scalar(node.arguments[0]))  # type: ignore[arg-type]
+    with lo.when("ne", task, 0):
+        read_string(lo, place, COMM_BYTES, lo.b.alu("add", task, member.offset), ct.Space.KERNEL)
+        lo.b.call_kfunc("bpf_task_release", task)
+    return place
+
+
+register(
+    Function("has_cpid", "bool has_cpid()", "Whether -c started a child.", (), 0, _has_cpid),
+    Function(
+        "comm",
+        "string comm(uint32 pid)",
+        "Name of a process; empty when there is none.",
+        ("int",),
+        1,
+        _comm_of_infer,
+        _comm_of,
+    ),
+    *(
+        Function(
+            name,
+            f"uint32 {name}([curr_ns | init])",
+            f"The {what} id in a pid namespace.",
+            ("lazy",),
+            0,
+            _id_infer,
+            lower,
+        )
+        for name, what, lower in (("pid", "process", _pid), ("tid", "thread", _tid))
+    ),
+)

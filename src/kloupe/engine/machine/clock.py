@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class Clock(Protocol):
@@ -23,6 +23,14 @@ class Clock(Protocol):
 
     def sleep_until_ns(self, when_ns: int) -> None:
         """Return when monotonic_ns() has reached `when_ns`."""
+
+
+@runtime_checkable
+class CountsJiffies(Protocol):
+    """A clock that may know the kernel's ticks."""
+
+    def jiffies(self) -> int | None:
+        """Ticks since boot on the kernel's scale, or None."""
 
 
 class RealClock:

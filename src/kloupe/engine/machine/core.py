@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ...base.errors import MachineFault, NotSupported
 from .clock import Clock
 from .maps import CurrentCpu, Map
-from .memory import OFFSET_MASK, WINDOW_BITS, AddressSpace, MemoryFault, MemorySource
+from .memory import OFFSET_MASK, WINDOW_BITS, AddressSpace, MemoryFault, MemorySource, TextSource
 from .ringbuf import RingBuffer
 from .task import NO_STACKS, Stacks, Task
 
@@ -140,6 +140,15 @@ class Core:
         if self.memory is None:
             raise MemoryFault(f"no memory at {address:#x}")
         return self.memory.read(address, size, user)
+
+    def read_text(self, address: int, limit: int, user: bool) -> bytes | None:
+        """The bytes before the first NUL, at most `limit`; None when it has to be looked for piece by piece.
+
+        Raises MemoryFault when they cannot be read.
+        """
+        if isinstance(self.memory, TextSource) and not self.space.holds(address):
+            return self.memory.read_text(address, limit, user)
+        return None
 
     def load(self, address: int, size: int) -> int:
         """A direct load of a tracing program: its own memory, or the kernel's, where what cannot be read is 0 (PROBE_MEM)."""

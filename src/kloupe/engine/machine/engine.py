@@ -223,10 +223,14 @@ class MachineEngine:
         for program in self._image.programs:
             for spec in program.attach:
                 if spec.kind == "interval":
-                    self._timers.append(_Timer(self._probes[spec.name], int(spec.params["period_ns"]), now_ns))
+                    self.add_timer(spec, now_ns)
                 elif spec.kind not in ON_REQUEST and spec.kind not in self.feeds:
                     failures.append(AttachFailure(spec, self._reason(spec)))
         return failures
+
+    def add_timer(self, spec: AttachSpec, now_ns: int) -> None:
+        """Start an interval."""
+        self._timers.append(_Timer(self._probes[spec.name], int(spec.params["period_ns"]), now_ns))
 
     def _reason(self, spec: AttachSpec) -> str:
         return REASONS.get(spec.kind) or _KERNEL_ONLY.format(kind=spec.kind)
@@ -272,6 +276,18 @@ class MachineEngine:
                 late = (now_ns - timer.due_ns) // timer.period_ns + 1
                 self.missed_intervals += late
                 timer.due_ns += late * timer.period_ns
+
+    @property
+    def next_due_ns(self) -> int | None:
+        """When the next interval is due on the monotonic clock; None without intervals."""
+        return min((timer.due_ns for timer in self._timers), default=None)
+
+    def has_records(self) -> bool:
+        """Whether poll() would give records at once."""
+        for ring in self._core.rings:  # noqa: SIM110 - asked at every stop of a traced process
+            if ring.records:
+                return True
+        return False
 
     def _drain(self) -> list[bytes | memoryview]:
         records: list[bytes | memoryview] = []

@@ -32,6 +32,10 @@ def _read_string(core: Core, target: int, size: int, address: int, user: bool) -
     text = b""
     at = address
     try:
+        known = core.read_text(address, size - 1, user)
+        if known is not None:
+            core.space.write(target, known + b"\0")
+            return len(known) + 1
         while len(text) < size:
             want = min(size - len(text), _PIECE - at % _PIECE)
             try:

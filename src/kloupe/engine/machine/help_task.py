@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from errno import EINVAL, EOPNOTSUPP, EPERM
 
+from .clock import CountsJiffies
 from .core import Core, Effect
 from .task import COMM_BYTES
 
@@ -38,7 +39,8 @@ def ktime_get_coarse_ns(core: Core) -> int:
 
 def jiffies64(core: Core) -> int:
     """Ticks since boot, on the kernel's scale that starts five minutes before a 32-bit wrap."""
-    return core.clock.monotonic_ns() * HZ // 1_000_000_000 + INITIAL_JIFFIES
+    known = core.clock.jiffies() if isinstance(core.clock, CountsJiffies) else None
+    return known if known is not None else core.clock.monotonic_ns() * HZ // 1_000_000_000 + INITIAL_JIFFIES
 
 
 def get_prandom_u32(core: Core) -> int:

@@ -172,6 +172,7 @@ class HashMap(Map):
     def __init__(self, spec: MapSpec, space: AddressSpace, cpu: CurrentCpu) -> None:
         super().__init__(spec, space, cpu)
         self.is_lru = spec.kind.startswith("lru_")
+        self.limit = spec.max_entries  # tests lower it
         self._index: dict[bytes, int] = {}
         self._free: list[int] = []
         self._cells_per_region = 1 if spec.max_entries <= _EXACT_ENTRIES else _CELLS_PER_REGION
@@ -210,7 +211,7 @@ class HashMap(Map):
         if not cell:
             if flags == BPF_EXIST:
                 return -ENOENT
-            if len(self._index) >= self.spec.max_entries:
+            if len(self._index) >= self.limit:
                 if not self.is_lru:
                     return -E2BIG
                 self.drop(next(iter(self._index)))

@@ -7,7 +7,7 @@ An address is `TAG << 56 | region << 32 | offset`. No architecture gives such an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ...base.errors import MachineFault
 
@@ -37,6 +37,14 @@ class MemorySource(Protocol):
 
     def read(self, address: int, size: int, user: bool) -> bytes:
         """`size` bytes of user or kernel memory. Raises MemoryFault when any of them cannot be read."""
+
+
+@runtime_checkable
+class TextSource(Protocol):
+    """A MemorySource that knows where texts end, and perhaps not what is behind them."""
+
+    def read_text(self, address: int, limit: int, user: bool) -> bytes:
+        """The bytes before the first NUL, at most `limit`. Raises MemoryFault when they cannot be read."""
 
 
 class BytesMemory:

@@ -1,0 +1,1 @@
+"""ftrace: files that trace-cmd writes."""

@@ -1,0 +1,144 @@
+"""Followed programs behave as if nobody followed them; and it works where nothing is allowed."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from following import follow, kloupe_words, lines_with, run, without_privileges
+
+READER = """tracepoint:syscalls:sys_enter_read /comm=="foo"/
+{
+        printf("hello read(%d, %s, %zu) %s [%s] [%s]\\n", args->fd, str(args->buf), args->count, comm, kstack, ustack);
+}
+"""
+FOO = "#!/bin/bash\n\necho x > x\ncat x\n"
+
+
+def _lecture(folder: Path) -> tuple[str, str]:
+    for name, text in (("foo", FOO), ("tracepoint_read.bp", READER)):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    return str(folder / "foo"), str(folder / "tracepoint_read.bp")
+
+
+def test_the_lecture_program_prints_what_the_kernel_engine_prints(tmp_path: Path) -> None:
+    program, script = _lecture(tmp_path)
+    (tmp_path / "short.bt").write_text(
+        'tracepoint:syscalls:sys_enter_read /comm == "foo"/ { printf("hello read(%d, %zu) %s\\n", args->fd, args->count, comm); }'
+    )
+    words = [sys.executable, "-m", "kloupe", "-q", "-c", program, str(tmp_path / "short.bt")]
+    kernel = run([*words, "--engine", "kernel"], cwd=tmp_path)
+    if kernel.returncode:
+        pytest.skip(f"the kernel engine does not run here: {kernel.stderr[:100]}")
+    ours = run([*words, "--engine", "ptrace"], cwd=tmp_path)
+    assert (ours.returncode, ours.stderr) == (0, "")
+    assert lines_with(ours.stdout, "hello") == lines_with(kernel.stdout, "hello")
+    assert len(lines_with(ours.stdout, "hello")) >= 5
+    whole = run([sys.executable, "-m", "kloupe", "--engine", "ptrace", "-c", program, script], cwd=tmp_path)
+    assert whole.stderr.count("kstack is empty") == 1
+    assert "main+" in whole.stdout
+
+
+def test_without_any_privilege(tmp_path: Path) -> None:
+    program, script = _lecture(tmp_path)
+    done = run(without_privileges(sys.executable, "-m", "kloupe", "-c", program, script), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "following the process with ptrace" in done.stderr.splitlines()[0]
+    assert len(lines_with(done.stdout, "hello read(")) >= 5
+    demo = run(without_privileges(sys.executable, "-m", "kloupe", "demo"))
+    assert (demo.returncode, demo.stderr.count("ERROR")) == (0, 0), demo.stderr
+    assert "hello read(" in demo.stdout and "Next:" in demo.stdout and "main" in demo.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "bash -c 'trap \"echo usr1\" USR1; kill -USR1 $$; (exit 3); echo $?; kill -9 $BASHPID' ",
+        "bash -c 'sleep 0.05 & wait $!; echo $?; (kill -SEGV $BASHPID); echo $?'",
+        "bash -c 'set -m; sleep 0.3 & kill -STOP $!; sleep 0.05; jobs; kill -CONT $!; sleep 0.1; wait; echo done'",
+        "sh -c 'yes | head -c 100000 | wc -c; ls /nonexistent; echo $?'",
+        f"{sys.executable} -c 'import signal, time; signal.alarm(1); signal.pause()'",
+    ],
+)
+def test_output_and_signals_are_those_of_an_untraced_run(command: str) -> None:
+    plain = run(["sh", "-c", f"exec {command}"])
+    script = "tracepoint:raw_syscalls:sys_enter { @ = count(); } tracepoint:signal:signal_deliver { @s = count(); } end { clear(@); clear(@s); }"
+    done = run(kloupe_words("-c", command, "-e", script))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == plain.stdout.strip()
+    assert re.sub(r"\d+", "N", done.stderr.strip()) == re.sub(r"\d+", "N", plain.stderr.strip())
+
+
+def test_descendants_that_live_on_keep_their_system_calls(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    inner = f"(sleep 0.4; cat /etc/hostname > {mark}; echo end >> {mark}) >/dev/null 2>&1 & sleep 0.05"
+    start = time.monotonic()
+    out = follow(
+        f'sh -c "{inner}"', "tracepoint:syscalls:sys_enter_openat,tracepoint:syscalls:sys_enter_read { @ = count(); }"
+    )
+    assert "@: " in out
+    assert time.monotonic() - start < 30
+    for _ in range(100):
+        if mark.exists() and mark.read_text().endswith("end\n"):
+            break
+        time.sleep(0.05)
+    assert mark.read_text().endswith("end\n") and len(mark.read_text()) > 4
+
+
+def test_the_first_process_passes_signals_on() -> None:
+    words = kloupe_words("-c", "sleep 30", "-e", 'begin { printf("ready\\n"); } end { printf("ended\\n"); }')
+    child = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None and child.stdout.readline() == "ready\n"
+    time.sleep(0.3)
+    child.send_signal(2)
+    assert "ended" in child.communicate(timeout=20)[0]
+    assert child.returncode == 0
+
+
+def test_a_foreign_process_is_refused_clearly() -> None:
+    if os.getuid():
+        done = run(kloupe_words("-p", "1", "-e", "tracepoint:syscalls:sys_enter_read {}"))
+    else:
+        done = run(without_privileges(*kloupe_words("-p", "1", "-e", "tracepoint:syscalls:sys_enter_read {}")))
+    assert done.returncode == 1
+    assert "cannot trace process 1" in done.stderr
+
+
+def test_a_failing_program_leaves_the_process_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kloupe.base.errors import MachineFault
+    from kloupe.cli.following import packaged_target
+    from kloupe.engine.machine.engine import MachineEngine
+    from kloupe.engine.ptrace.engine import PtraceEngine
+    from kloupe.engine.ptrace.facts import Facts
+    from kloupe.image import AttachSpec, Image, ProgramSpec
+
+    target = packaged_target()
+
+    def fields(category: str, event: str) -> object:
+        found = target.tracepoint(category, event)
+        assert found is not None
+        return found.fields
+
+    def fail(*arguments: object, **options: object) -> int:
+        raise MachineFault("on purpose")
+
+    spec = AttachSpec("tracepoint", "t", {"category": "syscalls", "event": "sys_enter_getppid"})
+    exit_0 = bytes([0xB7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0])
+    image = Image(
+        "i", target.arch.name, (ProgramSpec("p", "tracepoint", "", exit_0, (), (), (), (), (spec,)),), (), (), (), {}
+    )
+    monkeypatch.setattr(MachineEngine, "fire", fail)
+    code = "import os, time; time.sleep(0.3); os.getppid(); print('still here')"
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    with PtraceEngine(Facts(target.arch, target.call_numbers, fields), pid=child.pid) as engine:  # type: ignore[arg-type]
+        engine.load(image)
+        assert engine.attach() == []
+        with pytest.raises(MachineFault):
+            for _ in range(100):
+                engine.poll(50)
+    assert child.communicate(timeout=10)[0] == "still here\n"
+    assert child.returncode == 0

@@ -1,0 +1,79 @@
+"""--record and --replay from outside: with the engines that work here, and after a kill."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from kloupe.recording.read import Recording
+
+COMMAND = [sys.executable, "-m", "kloupe", "-q"]
+OPENED = 'tracepoint:syscalls:sys_enter_openat /comm == "cat"/ { printf("%s %s\\n", comm, str(args.filename)); @[ustack(3)] = count(); }'
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+def engines() -> list[str]:
+    return ["kernel", "ptrace"] if os.geteuid() == 0 and os.path.exists("/sys/kernel/btf/vmlinux") else ["ptrace"]
+
+
+@pytest.mark.parametrize("engine", engines())
+def test_what_a_command_opened_is_the_same_again(tmp_path, engine):
+    path = str(tmp_path / "r.klr")
+    live = run(
+        "--engine", engine, "--record", path, "-c", "cat /etc/hostname", "-o", str(tmp_path / "out"), "-e", OPENED
+    )
+    assert live.returncode == 0, live.stderr
+    printed = (tmp_path / "out").read_text()
+    assert "cat /etc/hostname" in printed
+    again = run("--replay", path)
+    assert (again.returncode, again.stdout) == (0, printed)
+    other = run("--replay", path, "-e", "tracepoint:syscalls:sys_enter_open* { @[probe, comm] = count(); }")
+    assert "@[tracepoint:syscalls:sys_enter_openat, cat]: " in other.stdout
+
+
+def test_many_system_calls_are_recorded_under_their_own_names(tmp_path):
+    path = str(tmp_path / "r.klr")
+    script = 'tracepoint:syscalls:sys_enter_* /comm == "cat"/ { @[probe] = count(); }'
+    live = run(
+        "--engine", engines()[0], "--record", path, "-c", "cat /etc/hostname", "-o", str(tmp_path / "out"), "-e", script
+    )
+    assert live.returncode == 0, live.stderr
+    assert "sys_enter_openat]: " in (tmp_path / "out").read_text()
+    assert run("--replay", path).stdout == (tmp_path / "out").read_text()
+
+
+def test_a_killed_recording_is_read_to_its_last_block(tmp_path):
+    path = str(tmp_path / "r.klr")
+    script = "interval:ms:10 { @ = count(); }"
+    process = subprocess.Popen([*COMMAND, "--engine", "machine", "--record", path, "-e", script])
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and (not os.path.exists(path) or not os.path.getsize(path) > 8):
+        time.sleep(0.05)
+    time.sleep(2.5)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    runs = len(list(Recording(path).runs()))
+    assert runs > 50
+    done = run("--replay", path)
+    assert f"@: {runs}" in done.stdout
+    assert "cut off" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--record", "/nonexistent/x", "-e", "begin { }"], "cannot write the recording"),
+        (["--replay", "/nonexistent/x"], "cannot read the recording"),
+        (["--replay", "x", "-p", "1", "-e", "begin { }"], "--replay cannot be used with --pid"),
+    ],
+)
+def test_mistakes_are_explained(arguments, message):
+    done = run("--engine", "machine", *arguments) if "--record" in arguments else run(*arguments)
+    assert done.returncode == 1
+    assert message in done.stderr
