@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import resource
 import shlex
@@ -11,6 +12,8 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+
+import kloupe
 
 KLOUPE = [sys.executable, "-m", "kloupe"]
 
@@ -79,3 +82,4 @@ def self_check() -> None:
     if os.geteuid() != 0:
         sys.exit("the benchmarks load BPF programs: run them as root")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    compileall.compile_dir(os.path.dirname(kloupe.__file__), quiet=1)  # as an install does

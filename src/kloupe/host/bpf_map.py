@@ -14,6 +14,7 @@ from .bpf import (
     MAP_LOOKUP_BATCH,
     MAP_NEXT_KEY,
     MAP_UPDATE,
+    MAP_UPDATE_BATCH,
     NUMBER,
     bpf,
     make_attr,
@@ -109,17 +110,7 @@ class MapCalls:
         """
         keys, values = bytearray(count * self.key_bytes), bytearray(count * self.value_bytes)
         after = bytearray(max(self.key_bytes, 4))
-        attr = make_attr(
-            "QQQQIIQQ",
-            0 if position is None else address_of(position),
-            address_of(after),
-            address_of(keys),
-            address_of(values),
-            count,
-            self.fd,
-            0,
-            0,
-        )
+        attr = self._batch(0 if position is None else address_of(position), address_of(after), keys, values, count)
         end = False
         try:
             bpf(MAP_LOOKUP_BATCH, attr)
@@ -127,6 +118,14 @@ class MapCalls:
             end = True
         found: int = struct.unpack_from("=I", attr, 32)[0]
         return after, bytes(keys[: found * self.key_bytes]), bytes(values[: found * self.value_bytes]), found, end
+
+    def update_batch(self, keys: bytes, values: bytes, count: int) -> None:
+        """Store `count` entries at once. Raises OSError: EINVAL or ENOTSUPP when the map has no batches."""
+        held = bytearray(keys), bytearray(values)  # for as long as the call has their addresses
+        bpf(MAP_UPDATE_BATCH, self._batch(0, 0, *held, count))
+
+    def _batch(self, position: int, after: int, keys: bytearray, values: bytearray, count: int) -> bytearray:
+        return make_attr("QQQQIIQQ", position, after, address_of(keys), address_of(values), count, self.fd, 0, 0)
 
 
 def has_map_type(kind: int, key_size: int, value_size: int, max_entries: int, flags: int = 0) -> bool | None:

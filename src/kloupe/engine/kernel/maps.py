@@ -49,6 +49,17 @@ class KernelMap:
         except (OSError, ValueError) as error:
             raise self._explain(error) from error
 
+    def fill(self, values: Sequence[bytes]) -> None:
+        """Store the first elements of an array. In one batch: into a map of maps, each update waits for a grace period."""
+        keys = [index.to_bytes(4, sys.byteorder) for index in range(len(values))]
+        try:
+            self._calls.update_batch(b"".join(keys), b"".join(values), len(keys))
+        except OSError as error:
+            if error.errno not in _NO_BATCH:
+                raise self._explain(error) from error
+            for key, value in zip(keys, values, strict=True):
+                self.update(key, value)
+
     def delete(self, key: bytes) -> bool:
         """Remove; False when it was not there."""
         return self._asked(self._calls.delete, key)
@@ -146,8 +157,8 @@ def create_map(spec: MapSpec, made: Mapping[str, KernelMap] | None = None) -> Ke
     try:
         if spec.initial:
             created.update(bytes(spec.key_size), spec.initial.ljust(spec.value_size, b"\0"))
-        for index, member in enumerate(members):
-            created.update(index.to_bytes(4, sys.byteorder), member.fd.to_bytes(4, sys.byteorder))
+        if members:
+            created.fill([member.fd.to_bytes(4, sys.byteorder) for member in members])
         if spec.read_only:
             bpf_map.freeze_map(fd)
     except OSError as error:
