@@ -55,7 +55,9 @@ def map_spec(info: MapInfo, analysis: Analysis) -> MapSpec:
     kind = (_PER_CPU if per_cpu else _PLAIN)[info.kind]
     if ct.is_bucketed(value):
         return MapSpec(info.name, kind, align_up(key.size, 8) + 8, value.size, entries, 0, key, value)
-    return MapSpec(info.name, kind, key.size, max(1, value.size), entries, 0, key, value)
+    # The kernel hashes whole words faster, and compares them.
+    key_size = key.size if key.size <= 8 else align_up(key.size, 8)
+    return MapSpec(info.name, kind, key_size, max(1, value.size), entries, 0, key, value)
 
 
 def spec_of(lo: Lowerer, info: MapInfo) -> MapSpec:
@@ -79,8 +81,10 @@ def make_key(lo: Lowerer, info: MapInfo, key: n.Expr | None, bucket: Value | Non
     operand = lo.lower(key)
     if not spec.key_type.is_scalar or bucket is not None:
         head = spec.key_size - (8 if bucket is not None else 0)
-        if isinstance(spec.key_type, (ct.Tuple, ct.Record)) or head != spec.key_type.size:
+        if isinstance(spec.key_type, (ct.Tuple, ct.Record)):
             zero(lo, place, head)
+        elif head != spec.key_type.size:
+            lo.b.store(slot, head - 8, 8, 0)
     store(lo, place, operand)
     if bucket is not None:
         lo.b.store(slot, spec.key_size - 8, 8, bucket)
