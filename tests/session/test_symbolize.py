@@ -97,6 +97,18 @@ def test_pids_in_maps_are_remembered():
     assert symbols.remembered == [3, 77, 88, 3]
 
 
+def test_pids_in_records_are_remembered_before_printing():
+    stack, number = c.Stack(True), c.INT64
+    made = image(
+        events=[event(0, "printf", [number, stack], format="%d %s"), event(1, "printf", [number], format="%d")]
+    )
+    symbols = Symbols()
+    keeper = PidKeeper(made, FakeEngine(), symbols, [], "<")
+    sent = struct.pack("<IIqqQQ", 0, 0, 5, 1, 77, 0)
+    keeper.meet_records([struct.pack("<IIq", 1, 0, 78), sent, sent])
+    assert symbols.remembered == [77]
+
+
 def test_no_user_names_no_work():
     made = image(maps=[hash_map("@", c.INT64, c.INT64)], events=[event(0, "printf", [c.INT64], format="%d")])
     keeper = PidKeeper(made, FakeEngine(), Symbols(), [3], "<")

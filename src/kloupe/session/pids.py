@@ -1,11 +1,11 @@
-"""User symbols of processes that may end: find the pids in maps whose keys or values need them, and remember those processes in time."""
+"""User symbols of processes that may end: find the pids in records and maps that need them, and remember those processes in time."""
 
 from __future__ import annotations
 
 import os
 import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ..base.ctype import USYM, CType, Record, Stack, Tuple
 from ..engine.protocol import Engine
@@ -35,12 +35,20 @@ def pid_places(t: CType | None, base: int = 0) -> list[tuple[int, str]]:
 def uses_user_names(image: Image) -> bool:
     """Whether what the script prints or keeps has user stacks or symbols."""
     kept = (t for spec in image.maps if spec.is_script_map for t in (spec.key_type, spec.value_type))
-    sent = (field.type for event in image.events for field in event.layout.fields)
-    return any(pid_places(t) for t in (*kept, *sent))
+    return any(pid_places(t) for t in kept) or any(_sent_places(image).values())
+
+
+def _sent_places(image: Image) -> dict[int, list[tuple[int, str]]]:
+    """For each event whose records name such processes, where."""
+    places = {
+        event.id: [place for field in event.layout.fields for place in pid_places(field.type, field.offset)]
+        for event in image.events
+    }
+    return {number: found for number, found in places.items() if found}
 
 
 class PidKeeper:
-    """Calls `Symbolizer.remember` for processes that show up in maps, and for `pids` (the child, the target)."""
+    """Calls `Symbolizer.remember` for processes that show up in records and maps, and for `pids` (the child, the target)."""
 
     def __init__(self, image: Image, engine: Engine, symbolizer: Symbolizer, pids: Iterable[int], order: str) -> None:
         self._engine = engine
@@ -52,6 +60,12 @@ class PidKeeper:
             values = pid_places(spec.value_type, 8 if spec.key_type is None else 0)
             if spec.is_script_map and (keys or values):
                 self._maps.append((spec, keys, values))
+        self._sent = _sent_places(image)
+        self._needs_kernel = any(
+            isinstance(field.type, Stack) and not field.type.user
+            for event in image.events
+            for field in event.layout.fields
+        )
         self._pids = list(pids) if uses_user_names(image) else []
         self._known: set[int] = set()
         self._interval_s = _FIRST_S
@@ -59,9 +73,22 @@ class PidKeeper:
         self.active = bool(self._maps or self._pids)
 
     def prepare(self) -> None:
-        """Do what takes long at first (imports) before the child starts, by looking at ourselves."""
-        if self._pids:
+        """Do what takes long at first (imports, the kernel's symbols) before events come, by looking at ourselves."""
+        if self._pids or self._sent:
             self._symbolizer.remember(os.getpid(), files=False)
+        if self._sent and self._needs_kernel:
+            self._symbolizer.kernel(0)
+
+    def meet_records(self, records: Sequence[bytes | memoryview]) -> None:
+        """Note the mappings of the processes that sent these records, before the time that printing takes."""
+        if not self._sent:
+            return
+        pids = set()
+        for record in records:
+            for offset, code in self._sent.get(struct.unpack_from(self._order + "I", record)[0], ()):
+                pids.add(struct.unpack_from(self._order + code, record, offset)[0])
+        for pid in pids:
+            self._symbolizer.remember(pid, files=False)
 
     def follow_start(self) -> None:
         """Look closely while the child starts: it may be gone in two milliseconds, and its libraries with it."""

@@ -241,8 +241,8 @@ class Session:
         return attached
 
     def _announce(self, attached: int) -> None:
+        self._keeper.prepare()
         if self.options.child:
-            self._keeper.prepare()
             self.options.child.release()
             self._keeper.follow_start()
         if not self.options.quiet:
@@ -283,6 +283,7 @@ class Session:
         return pending
 
     def _print(self, records: Sequence[Record]) -> None:
+        self._keeper.meet_records(records)
         self.dispatcher.dispatch(records)
         self.out.tick()
 
