@@ -9,6 +9,7 @@ from .base.layout import EventLayout
 from .base.record import field, record
 
 Scalar = int | str | bool
+SHORT_KEY_BYTES = 64
 
 
 @record(frozen=True)
@@ -107,6 +108,8 @@ class MapSpec:
     u64 bucket number; without a key a percpu_array indexed by bucket.
     `initial` fills element 0 at creation (array maps). An array_of_maps holds the maps `members` in order, which are alike in
     kind and sizes and stand before it in the Image.
+    `short` names the map that holds the entries whose keys are zero from byte SHORT_KEY_BYTES - 1 on, cut there: hashing a key
+    costs as much as it is long. Both together are the script's map.
     """
 
     name: str
@@ -120,6 +123,7 @@ class MapSpec:
     initial: bytes = b""
     read_only: bool = False
     members: tuple[str, ...] = ()
+    short: str = ""
 
     @property
     def is_script_map(self) -> bool:

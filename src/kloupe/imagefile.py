@@ -66,6 +66,7 @@ _MAP = made_of(
     initial=BYTES,
     read_only=BOOL,
     members=sequence(TEXT),
+    short=TEXT,
 )
 _EVENT_FIELD = made_of(EventField, name=TEXT, offset=INT, type=TYPE)
 _LAYOUT = made_of(EventLayout, size=INT, fields=sequence(_EVENT_FIELD))

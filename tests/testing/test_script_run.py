@@ -94,6 +94,15 @@ def test_a_full_map_keeps_what_it_has(kloupe):
     assert any("Map full" in line for line in run.messages)
 
 
+def test_a_full_map_of_strings_takes_neither_short_nor_long_keys(kloupe):
+    run = kloupe(f"{READ} {{ @[str(args.buf)] = count(); }}")
+    run.fire(READ, {"buf": "known"})
+    with run.full_map("@"):
+        for text in ("short", "long" * 50, "known"):
+            run.fire(READ, {"buf": text})
+    assert run.maps["@"] == {"known": 2}
+
+
 def test_lost_events_are_counted(kloupe):
     run = kloupe(f'{READ} {{ printf("%d\\n", args.fd); }}')
     with run.lost():

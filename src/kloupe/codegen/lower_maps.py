@@ -9,17 +9,18 @@ from ..base import ctype as ct
 from ..base.buckets import bucket_count
 from ..base.ctype import CType, Space
 from ..base.layout import align_up
-from ..image import MapSpec
+from ..image import SHORT_KEY_BYTES, MapSpec
 from ..ir.ops import Reg, Value
 from ..lang import nodes as n
 from ..sema.model import Analysis, MapInfo
-from .lower import Lowerer, lowers
+from .lower import Lowerer, Parts, lowers
 from .lower_events import emit_event
 from .memory import load_scalar, store, zero, zero_source
 from .operand import Deferred, Mem, Operand, Scalar
 
 FLAG_BYTES = 8  # scalar maps: u64 is_set before the value
 BPF_ANY, BPF_NOEXIST = 0, 1
+SHORT_PREFIX = ".short"
 _PER_CPU = {
     "hash": "percpu_hash",
     "lruhash": "lru_percpu_hash",
@@ -57,16 +58,29 @@ def map_spec(info: MapInfo, analysis: Analysis) -> MapSpec:
         return MapSpec(info.name, kind, align_up(key.size, 8) + 8, value.size, entries, 0, key, value)
     # The kernel hashes whole words faster, and compares them.
     key_size = key.size if key.size <= 8 else align_up(key.size, 8)
-    return MapSpec(info.name, kind, key_size, max(1, value.size), entries, 0, key, value)
+    short = SHORT_PREFIX + info.name if _has_short_keys(info) else ""
+    return MapSpec(info.name, kind, key_size, max(1, value.size), entries, 0, key, value, short=short)
+
+
+def _has_short_keys(info: MapInfo) -> bool:
+    """Whether entries with short keys get a map of their own: counters by long strings, which only user space reads."""
+    long = isinstance(info.key.type, ct.String) and info.key.type.size > 2 * SHORT_KEY_BYTES
+    return long and isinstance(info.value_type, ct.Aggregate) and not info.kind and not info.looked_into
+
+
+def add_map(parts: Parts, info: MapInfo) -> MapSpec:
+    """Enter a script's map into the image, with what belongs to it."""
+    spec = parts.maps.get(info.name)
+    if spec is None:
+        spec = parts.maps[info.name] = map_spec(info, parts.analysis)
+        if spec.short:
+            parts.maps[spec.short] = MapSpec(spec.short, spec.kind, SHORT_KEY_BYTES, spec.value_size, spec.max_entries)
+    return spec
 
 
 def spec_of(lo: Lowerer, info: MapInfo) -> MapSpec:
     """The map's spec, entered into the image."""
-    spec = lo.parts.maps.get(info.name)
-    if spec is None:
-        spec = map_spec(info, lo.analysis)
-        lo.need_map(spec)
-    return spec
+    return add_map(lo.parts, info)
 
 
 def make_key(lo: Lowerer, info: MapInfo, key: n.Expr | None, bucket: Value | None = None) -> Reg:
@@ -265,21 +279,38 @@ def report_full(lo: Lowerer, info: MapInfo, result: Value) -> None:
 @contextmanager
 def element(lo: Lowerer, info: MapInfo, key: Reg, initial: Mem | None = None) -> Iterator[Reg]:
     """The address of an element, made from zeroes (or `initial`) when missing; what is lowered inside runs with it."""
-    found = lo.b.reg()
-    lo.b.move(found, lookup(lo, info, key))
-    with lo.when("eq", found, 0):
-        spec = spec_of(lo, info)
-        source = lo.pointer(initial) if initial is not None else zero_source(lo, spec.value_size)
-        result = lo.b.call("map_update_elem", handle(lo, info), key, source, BPF_NOEXIST)
-        lo.b.move(found, lookup(lo, info, key))
-        with lo.when("eq", found, 0):
-            report_full(lo, info, result)
+    found, spec = lo.b.reg(), spec_of(lo, info)
+    if spec.short:
+        short, long, both = lo.b.block(), lo.b.block(), lo.b.block()
+        lo.b.branch("eq", lo.b.load(key, SHORT_KEY_BYTES - 1, 1), 0, short, long)
+        lo.b.start(short)
+        _find_or_add(lo, info, found, lambda: lo.b.map(spec.short), key, initial)
+        lo.b.jump(both)
+        lo.b.start(long)
+        _find_or_add(lo, info, found, lambda: handle(lo, info), key, initial)
+        lo.b.jump(both)
+        lo.b.start(both)
+    else:
+        _find_or_add(lo, info, found, lambda: handle(lo, info), key, initial)
     have, after = lo.b.block(), lo.b.block()
     lo.b.branch("ne", found, 0, have, after)
     lo.b.start(have)
     yield found
     lo.b.jump(after)
     lo.b.start(after)
+
+
+def _find_or_add(
+    lo: Lowerer, info: MapInfo, found: Reg, handle: Callable[[], Reg], key: Reg, initial: Mem | None
+) -> None:
+    """Set `found` to the address of the element in the map that `handle` gives; null when it is full, which is reported."""
+    lo.b.move(found, lo.b.call("map_lookup_elem", handle(), key))
+    with lo.when("eq", found, 0):
+        source = lo.pointer(initial) if initial is not None else zero_source(lo, spec_of(lo, info).value_size)
+        result = lo.b.call("map_update_elem", handle(), key, source, BPF_NOEXIST)
+        lo.b.move(found, lo.b.call("map_lookup_elem", handle(), key))
+        with lo.when("eq", found, 0):
+            report_full(lo, info, result)
 
 
 def increment(lo: Lowerer, target: n.Map | n.MapAccess, step: int, *, old: bool | None) -> Operand:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..base.record import replace
 from ..image import MapSpec
 from .lower import Parts
 from .lower_maps import map_spec
@@ -16,7 +17,7 @@ def group_maps(parts: Parts) -> None:
         return
     alike: dict[object, list[MapSpec]] = {}
     for info in infos:
-        spec = map_spec(info, parts.analysis)
+        spec = replace(map_spec(info, parts.analysis), short="")
         parts.maps[spec.name] = spec
         alike.setdefault((spec.kind, spec.key_size, spec.value_size, spec.flags, spec.max_entries), []).append(spec)
     for number, members in enumerate(group for group in alike.values() if len(group) > 1):

@@ -26,7 +26,7 @@ from .frame import SCRATCH_HEADER_BYTES
 from .journal import JournalPlan
 from .lower import Parts, place_of
 from .lower_events import EVENTS_MAP, LOST_MAP
-from .lower_maps import map_spec
+from .lower_maps import add_map
 from .lower_unit import lower_unit
 from .map_groups import group_maps
 from .memory import ZERO_MAP
@@ -158,8 +158,8 @@ def _all_maps(parts: Parts, scratch_bytes: int) -> tuple[MapSpec, ...]:
     """The maps in the order of their names' first use, internal ones sized by what the programs need."""
     analysis = parts.analysis
     for info in analysis.maps.values():
-        if info.used and info.name not in parts.maps:
-            parts.maps[info.name] = map_spec(info, analysis)
+        if info.used:
+            add_map(parts, info)
     maps = dict(parts.maps)
     maps.setdefault(LOST_MAP, MapSpec(LOST_MAP, "percpu_array", 4, 8, 1))
     if EVENTS_MAP in maps:

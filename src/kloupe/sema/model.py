@@ -81,6 +81,7 @@ class MapInfo:
     used: bool = False
     written: bool = False
     read_in_kernel: bool = False
+    looked_into: bool = False  # by programs, other than to update an entry
 
     @property
     def key_type(self) -> CType | None:

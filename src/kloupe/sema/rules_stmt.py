@@ -158,7 +158,7 @@ def _map(an: Analyzer, node: n.Map) -> CType:
 def _map_access(an: Analyzer, node: n.MapAccess) -> CType:
     info = an.map(node.map)
     note_key(an, info, node.key, node)
-    info.read_in_kernel = True
+    info.read_in_kernel = info.looked_into = True
     return info.value_type
 
 
@@ -373,7 +373,7 @@ def _entry_type(an: Analyzer, node: n.Map) -> CType:
     info = an.map(node)
     if an.reporting and not info.written and not info.declared:
         an.error(node.span, f"Undefined map: {node.name}")
-    info.read_in_kernel = True
+    info.read_in_kernel = info.looked_into = True
     if info.scalar:
         return an.error(node.span, f"{node.name} has no explicit keys (scalar map), and cannot be used for iteration")
     if ct.is_bucketed(info.value_type):

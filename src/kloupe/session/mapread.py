@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ..base.ctype import (
@@ -24,7 +24,7 @@ from ..base.ctype import (
 )
 from ..base.layout import align_up
 from ..engine.protocol import Engine, MapAccess
-from ..image import Image, MapSpec
+from ..image import SHORT_KEY_BYTES, Image, MapSpec
 from ..output.decode import bytes_of_text, decoder, merger, truncated_quotient
 from ..output.model import MapTable
 from ..output.time_series import last_number, series
@@ -215,6 +215,51 @@ class MapReader:
             self._access.update(key, bytes(self.spec.value_size))
 
 
+class JoinedMaps:
+    """A map and the one that holds its entries with short keys, as one (engine.protocol.MapAccess); per-CPU maps with keys."""
+
+    def __init__(self, spec: MapSpec, long: MapAccess, short: MapAccess) -> None:
+        self._key_bytes = spec.key_size
+        self._long, self._short = long, short
+
+    def _place(self, key: bytes) -> tuple[MapAccess, bytes]:
+        if any(key[SHORT_KEY_BYTES - 1 :]):
+            return self._long, key
+        return self._short, key[:SHORT_KEY_BYTES]
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """See MapAccess."""
+        yield from self._long.items()
+        for key, value in self._short.items():
+            yield key.ljust(self._key_bytes, b"\0"), value
+
+    def per_cpu_items(self) -> Iterator[tuple[bytes, Sequence[bytes]]]:
+        """See MapAccess."""
+        yield from self._long.per_cpu_items()
+        for key, values in self._short.per_cpu_items():
+            yield key.ljust(self._key_bytes, b"\0"), values
+
+    def lookup(self, key: bytes) -> bytes | None:
+        """See MapAccess."""
+        access, key = self._place(key)
+        return access.lookup(key)
+
+    def per_cpu_lookup(self, key: bytes) -> Sequence[bytes] | None:
+        """See MapAccess."""
+        access, key = self._place(key)
+        return access.per_cpu_lookup(key)
+
+    def update(self, key: bytes, value: bytes) -> None:
+        """See MapAccess."""
+        access, key = self._place(key)
+        access.update(key, value)
+
+    def delete(self, key: bytes) -> bool:
+        """See MapAccess."""
+        access, key = self._place(key)
+        return access.delete(key)
+
+
 class Maps:
     """All script maps of an Image, by name; readers are made when first asked for."""
 
@@ -231,6 +276,8 @@ class Maps:
 
     def __getitem__(self, name: str) -> MapReader:
         if name not in self._readers:
-            access = self._engine.map(name)
-            self._readers[name] = MapReader(self._specs[name], access, self._little_endian, self._trailer)
+            spec, access = self._specs[name], self._engine.map(name)
+            if spec.short:
+                access = JoinedMaps(spec, access, self._engine.map(spec.short))
+            self._readers[name] = MapReader(spec, access, self._little_endian, self._trailer)
         return self._readers[name]

@@ -43,6 +43,8 @@ class Receipt:
 
     def note_entries(self, spec: MapSpec, count: int) -> None:
         """A map that holds as many entries as it can has probably turned others away."""
+        if spec.short:  # two maps: what they turned away was reported at once
+            return
         if spec.kind in ("hash", "percpu_hash") and spec.key_type is not None and count >= spec.max_entries:
             self.full_maps[spec.name] = (
                 f"{spec.name} is full ({spec.max_entries} entries): keys that came later are missing"

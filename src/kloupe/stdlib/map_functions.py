@@ -53,6 +53,7 @@ def _keyed(an: Analyzer, node: n.Call) -> CType:
     info = _known_map(an, node)
     if info is None:
         return ct.NONE
+    info.looked_into = True
     key = node.arguments[1]
     assert isinstance(key, n.Expr)
     if info.scalar:
@@ -69,7 +70,9 @@ def _delete_infer(an: Analyzer, node: n.Call) -> CType:
     if len(node.arguments) == 2:
         return _keyed(an, node)
     if isinstance(subject, n.MapAccess):
-        note_key(an, an.map(subject.map), subject.key)
+        subject_info = an.map(subject.map)
+        note_key(an, subject_info, subject.key)
+        subject_info.looked_into = True
         return ct.BOOL
     info = _known_map(an, node)
     if info is not None and info.scalar is False:
@@ -131,6 +134,8 @@ def _len_infer(an: Analyzer, node: n.Call) -> CType:
     subject = node.arguments[0]
     if isinstance(subject, n.Map):
         info = _known_map(an, node)
+        if info is not None:
+            info.looked_into = True
         if info is not None and info.scalar:
             return an.error(node.span, "call to len() expects a map with explicit keys (non-scalar map)")
         return ct.INT64

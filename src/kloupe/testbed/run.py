@@ -256,14 +256,18 @@ class ScriptRun:
     @contextmanager
     def full_map(self, name: str) -> Iterator[None]:
         """Inside the `with`, the map takes no new keys (what is in it can change)."""
-        access = self.engine.map(name)
-        if not isinstance(access, HashMap) or access.is_lru:
+        named = [part for spec in self.image.maps if spec.name == name for part in (spec.name, spec.short) if part]
+        tables = [table for table in map(self.engine.map, named) if isinstance(table, HashMap) and not table.is_lru]
+        if not tables:
             raise UsageError(f"{name} cannot be full: it has no keys, or drops old ones")
-        saved, access.limit = access.limit, 0
+        saved = [(table, table.limit) for table in tables]
+        for table in tables:
+            table.limit = 0
         try:
             yield
         finally:
-            access.limit = saved
+            for table, limit in saved:
+                table.limit = limit
 
     @contextmanager
     def lost(self) -> Iterator[None]:
