@@ -6,6 +6,7 @@ from functools import cache
 
 from ..kernel.features import Prober
 from ..kernel.live import LiveTarget
+from .options import CommandLine
 
 
 def _tracefs() -> str:
@@ -74,3 +75,14 @@ PROBERS: dict[str, Prober] = {
 def live_target() -> LiveTarget:
     """The Target of this machine. Raises NotSupported on an unknown architecture."""
     return LiveTarget(PROBERS, locate_tracefs=_tracefs)
+
+
+def chosen_target(line: CommandLine) -> LiveTarget:
+    """The Target of this machine, as far as options say something else about it. Raises UsageError, TargetError."""
+    target = live_target()
+    for name in filter(None, line.get("no_feature").split(",")):
+        target.features.deny(name)
+    if line.has("traceable_functions"):
+        target.tracing.use_functions(line.get("traceable_functions"))
+    target.debug_folders = [path for given in line.lists.get("debuginfo", ()) for path in given.split(":") if path]
+    return target

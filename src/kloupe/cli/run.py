@@ -78,12 +78,13 @@ def _recorder(line: CommandLine) -> Recorder | None:
 
 def _name_task() -> None:
     """Tools find a tracer by its name: show the command's, not the interpreter's."""
-    from ..host.proc import set_comm
+    from ..host.proc import set_comm, set_command_line
 
     name = os.path.basename(sys.argv[0])
     if name and not name.endswith(".py"):
         with suppress(OSError):
             set_comm(name[:15])
+            set_command_line([name, *sys.argv[1:]])
 
 
 def _check(line: CommandLine, key: str, allowed: tuple[str, ...]) -> None:
@@ -117,9 +118,9 @@ def _target(line: CommandLine) -> KernelFacts:
         from .following import packaged_target
 
         return packaged_target()
-    from .machine import live_target
+    from .machine import chosen_target
 
-    return live_target()
+    return chosen_target(line)
 
 
 def _start_child(line: CommandLine) -> ChildProcess | None:
@@ -140,8 +141,6 @@ def _image(line: CommandLine, child_pid: int, mode: str, recorder: Recorder | No
     from ..codegen.pipeline import compile_script
 
     target = _target(line)
-    for name in filter(None, line.get("no_feature").split(",")):
-        target.features.deny(name)
     source = read_source(line)
     base_dir = base_dir_of(line)
     compilation = (recorder.compile if recorder else compile_script)(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..base.ctype import CType, Enum, Function, Pointer, Struct
 from ..binfmt.btf import ENUM, ENUM64, FUNC, STRUCT, TYPEDEF, UNION, Btf
@@ -73,6 +73,7 @@ class KernelFacts:
         self.features = Features(lambda: types.vmlinux, probers, known_features)
         self._memory: dict[tuple[str, ...], object] = {}
         self._binaries: dict[str, Binary] = {}
+        self.debug_folders: Sequence[str] = ()  # where separate debug files of user-space programs may be
 
     def has(self, feature: str) -> bool | None:
         """Whether the kernel has a feature (kernel/features.py); None: could not tell."""
@@ -159,6 +160,8 @@ class KernelFacts:
         return ["vmlinux", *sorted((found | set(self.types.modules())) - _NO_MODULES)]
 
     def _is_function(self, name: str, module: str) -> bool:
+        if self.tracing.has_own_functions:
+            return any(known == name for known, _ in self._function_pairs(name, module))
         btf = self.types.module(module)
         if btf is not None and btf.find(name, (FUNC,)) is not None and not module:
             return True
@@ -236,7 +239,7 @@ class KernelFacts:
         if found is None:
             from .binary import open_binary
 
-            found = self._binaries[path] = open_binary(path)
+            found = self._binaries[path] = open_binary(path, self.debug_folders)
         return found
 
     def resolve_library(self, name: str, pid: int | None = None) -> list[str]:
