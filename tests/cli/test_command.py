@@ -36,6 +36,19 @@ def test_script_from_stdin_and_from_a_file(tmp_path: Path) -> None:
     assert kloupe(*MACHINE, "-q", str(file), "1", "x").stdout == "2\nx\n2\n\n\n"
 
 
+def test_includes(tmp_path: Path) -> None:
+    (tmp_path / "own.h").write_text("#define OWN 7\n")
+    script = tmp_path / "script.bt"
+    script.write_text("#include <own.h>\nbegin { print(OWN); }")
+    assert kloupe(*MACHINE, "-q", "-I", str(tmp_path), str(script)).stdout == "7\n\n\n"
+    assert (
+        kloupe(*MACHINE, "-q", "--include", str(tmp_path / "own.h"), "-e", "begin { print(OWN); }").stdout == "7\n\n\n"
+    )
+    assert kloupe(*MACHINE, "-q", "--include", "errno.h", "-e", "begin { print(EPERM); }").stdout == "1\n\n\n"
+    done = kloupe(*MACHINE, str(script))
+    assert done.returncode == 1 and "'own.h' file not found" in done.stderr and "-I" in done.stderr
+
+
 def test_named_parameters() -> None:
     program = 'begin { print((getopt("n", 5), getopt("flag"), getopt("text", "no"))); }'
     assert kloupe(*MACHINE, "-q", "-e", program).stdout == "(5, false, no)\n\n\n"
