@@ -139,7 +139,7 @@ def test_headers_that_need_no_file_and_headers_that_are_missing() -> None:
     assert messages == [] and found.enums["e"].values == (("A", 1), ("B", 2))
     assert asked == [("linux/sched.h", False), ("sys/types.h", True), ("errno.h", False)]
     _, messages = declare("#include <own/thing.h>\n", read_include=nothing)
-    assert messages == ["c:1:2-25: 'own/thing.h' file not found"]
+    assert messages == ["c:1:2-23: 'own/thing.h' file not found"]
 
 
 def test_functions_and_variables_are_read_over() -> None:

@@ -9,14 +9,39 @@ from __future__ import annotations
 from importlib import import_module
 
 # The first folder of the kernel's own headers (include/, include/uapi/ and arch/*/include/ of its source).
-_KERNEL_FOLDERS = frozenset(
-    "acpi asm asm-generic clocksource crypto cxl drm dt-bindings generated hyperv keys kunit kvm linux math-emu media misc mtd "
-    "net pcmcia ras rdma rv scsi soc sound target trace uapi vdso video xen".split()
+_KERNEL_FOLDERS = (
+    *(
+        "acpi",
+        "asm",
+        "asm-generic",
+        "clocksource",
+        "crypto",
+        "cxl",
+        "drm",
+        "dt-bindings",
+        "generated",
+        "hyperv",
+        "keys",
+    ),
+    *("kunit", "kvm", "linux", "math-emu", "media", "misc", "mtd", "net", "pcmcia", "ras", "rdma", "rv", "scsi", "soc"),
+    *("sound", "target", "trace", "uapi", "vdso", "video", "xen"),
 )
-_C_LIBRARY_FOLDERS = frozenset("arpa bits netinet sys".split())
-_C_LIBRARY = frozenset(
-    "assert.h ctype.h dirent.h errno.h fcntl.h inttypes.h limits.h poll.h pthread.h pwd.h sched.h signal.h stdarg.h stdbool.h stddef.h "
-    "stdint.h stdio.h stdlib.h string.h strings.h termios.h time.h ucontext.h unistd.h wchar.h".split()
+_C_LIBRARY_FOLDERS = ("arpa", "bits", "netinet", "sys")
+_C_LIBRARY = (
+    *(
+        "assert.h",
+        "ctype.h",
+        "dirent.h",
+        "errno.h",
+        "fcntl.h",
+        "inttypes.h",
+        "limits.h",
+        "poll.h",
+        "pthread.h",
+        "pwd.h",
+    ),
+    *("sched.h", "signal.h", "stdarg.h", "stdbool.h", "stddef.h", "stdint.h", "stdio.h", "stdlib.h", "string.h"),
+    *("strings.h", "termios.h", "time.h", "ucontext.h", "unistd.h", "wchar.h"),
 )
 # Header: the Python module that knows its constants, and how their names begin.
 _CONSTANTS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -31,7 +56,7 @@ _CONSTANTS: dict[str, tuple[str, tuple[str, ...]]] = {
 def is_served(path: str) -> bool:
     """Whether a script may include the header without a file of it."""
     folder, slash, _ = path.partition("/")
-    return folder in _KERNEL_FOLDERS | _C_LIBRARY_FOLDERS if slash else path in _C_LIBRARY
+    return folder in _KERNEL_FOLDERS or folder in _C_LIBRARY_FOLDERS if slash else path in _C_LIBRARY
 
 
 def served_text(path: str) -> str:

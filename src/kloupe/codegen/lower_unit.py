@@ -25,8 +25,8 @@ _FILTERED_BY_PID = {
     *("kprobe", "kretprobe", "fentry", "fexit", "tracepoint", "rawtracepoint"),
     *("profile", "software", "hardware"),
 }
-# Kinds that user space runs itself: it knows when the script has ended.
-_ONCE = {"begin", "end", "self", "test", "bench"}
+# Kinds that fire again by themselves until user space has heard of exit(). What others see till then still counts, as in bpftrace.
+_TIMERS = {"interval", "profile"}
 
 
 def lower_unit(parts: Parts, unit: Unit, name: str, number: int = 0) -> ProgramIR:
@@ -34,7 +34,7 @@ def lower_unit(parts: Parts, unit: Unit, name: str, number: int = 0) -> ProgramI
     journal = JournalBuilder(name, parts.journal, number, EVENTS_MAP, LOST_MAP) if parts.journal is not None else None
     lo = Lowerer(parts, unit, name, journal)
     with lo.b.at(unit.probe.span):
-        if parts.can_end and unit.kind not in _ONCE:
+        if parts.can_end and unit.kind in _TIMERS:
             leave_if_ended(lo)
         if unit.dispatched:
             lo.dispatch_index = _dispatch(lo)
