@@ -61,6 +61,22 @@ def _fentry() -> bool | None:
     return can_load(PROGRAM_TYPES["tracing"], code, ATTACH_TYPES["trace_fentry"], found[1]) is True
 
 
+def _kfunc_allowed(question: str) -> bool | None:
+    """Whether programs of a type may call a kernel function (`TYPE:FUNCTION`). A call without arguments is refused in other words."""
+    from ..bpf.insn import encode_instructions
+    from ..bpf.isa import CALL_KFUNC
+    from ..bpf.program_types import PROGRAM_TYPES
+    from ..host.bpf import refusal
+
+    kind, _, name = question.partition(":")
+    found = live_target().btf_id("function", name)
+    if found is None or found[0] != "vmlinux":
+        return False
+    code = encode_instructions([(0x85, 0, CALL_KFUNC, 0, found[1]), (0x95, 0, 0, 0, 0)])
+    log = refusal(PROGRAM_TYPES[kind], code)
+    return None if log is None else "is not allowed" not in log
+
+
 PROBERS: dict[str, Prober] = {
     "kprobe_multi": _kprobe_multi,
     "kprobe_session": _kprobe_session,
@@ -74,7 +90,7 @@ PROBERS: dict[str, Prober] = {
 @cache
 def live_target() -> LiveTarget:
     """The Target of this machine. Raises NotSupported on an unknown architecture."""
-    return LiveTarget(PROBERS, locate_tracefs=_tracefs)
+    return LiveTarget(PROBERS, locate_tracefs=_tracefs, askers={"kfunc_allowed": _kfunc_allowed})
 
 
 def chosen_target(line: CommandLine) -> LiveTarget:

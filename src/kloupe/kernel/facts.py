@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ..base.ctype import CType, Enum, Function, Pointer, Struct
 from ..binfmt.btf import ENUM, ENUM64, FUNC, STRUCT, TYPEDEF, UNION, Btf
 from ..binfmt.btf_text import parameter_declarations
-from .features import Features, Prober
+from .features import Asker, Features, Prober
 from .kallsyms import Kallsyms
 from .kernel_types import KernelTypes
 from .patterns import is_pattern, literal_prefix, matcher
@@ -60,6 +60,7 @@ class KernelFacts:
         pid_namespace: tuple[int, int] | None = None,
         modules_path: str = "/proc/modules",
         probers: Mapping[str, Prober] | None = None,
+        askers: Mapping[str, Asker] | None = None,
         known_features: Mapping[str, bool] | None = None,
     ) -> None:
         self.arch = arch
@@ -70,7 +71,7 @@ class KernelFacts:
         self.tracing = tracing
         self.symbols = symbols
         self._modules_path = modules_path
-        self.features = Features(lambda: types.vmlinux, probers, known_features)
+        self.features = Features(lambda: types.vmlinux, probers, known_features, askers)
         self._memory: dict[tuple[str, ...], object] = {}
         self._binaries: dict[str, Binary] = {}
         self.debug_folders: Sequence[str] = ()  # where separate debug files of user-space programs may be
