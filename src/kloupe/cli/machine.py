@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from functools import cache
 
-from ..kernel.features import Prober
+from ..base.diag import did_you_mean
+from ..base.errors import UsageError
+from ..kernel.features import FEATURES, Prober
 from ..kernel.live import LiveTarget
 from .options import CommandLine
 
@@ -97,6 +99,9 @@ def chosen_target(line: CommandLine) -> LiveTarget:
     """The Target of this machine, as far as options say something else about it. Raises UsageError, TargetError."""
     target = live_target()
     for name in filter(None, line.get("no_feature").split(",")):
+        if name not in FEATURES:
+            near = did_you_mean(name, FEATURES)
+            raise UsageError(f"invalid feature for --no-feature: {name}", hint=near[0] if near else "")
         target.features.deny(name)
     if line.has("traceable_functions"):
         target.tracing.use_functions(line.get("traceable_functions"))

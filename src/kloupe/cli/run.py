@@ -11,7 +11,7 @@ from ..base.diag import render_diagnostic
 from ..base.errors import KloupeError, PermissionNeeded, ScriptError, TargetError, UsageError, VerifierError
 from ..image import Image
 from .command import use_color
-from .options import CommandLine
+from .options import OPTIONS, CommandLine
 from .script import base_dir_of, compile_options, import_all, read_source
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 ENGINES = ("kernel", "ptrace", "machine")
 FORMATS = ("text", "json")
+MODES = ("test", "bench", "format", "compiler-bench", "codegen")
 BUFFERING = ("line", "full", "none")
 MACHINE_KINDS = {"begin", "end", "self", "interval", "test", "bench"}
 IMAGE_SUFFIX = ".kimg"
@@ -38,6 +39,7 @@ def run(line: CommandLine) -> int:
     _check(line, "buffering", BUFFERING)
     _name_task()
     _check(line, "engine", ENGINES)
+    _check(line, "mode", MODES)
     mode = _mode(line)
     if line.has("replay"):
         from .replaying import replay
@@ -89,7 +91,8 @@ def _name_task() -> None:
 
 def _check(line: CommandLine, key: str, allowed: tuple[str, ...]) -> None:
     if line.has(key) and line.get(key) not in allowed:
-        raise UsageError(f"USAGE: -{key[0]} must be one of {', '.join(allowed)}, not '{line.get(key)}'")
+        name = OPTIONS[key].names[0]
+        raise UsageError(f"USAGE: {name} must be one of {', '.join(allowed)}, not '{line.get(key)}'")
 
 
 def _mode(line: CommandLine) -> str:
