@@ -42,7 +42,7 @@ OPTIONS: dict[str, Option] = {
     "test": Option(("--test",), "", "run the test probes"),
     "bench": Option(("--bench",), "", "run the bench probes"),
     "fmt": Option(("--fmt",), "", "print the script in the standard layout"),
-    "debug": Option(("-d", "--debug"), "STAGE", "print a stage: ast, types, ir, asm, verifier or all"),
+    "debug": Option(("-d", "--debug"), "STAGE", "print stages: ast, types, ir, asm, verifier or all"),
     "emit": Option(("--emit",), "FILE", "write the compiled script to a file instead of running it"),
     "engine": Option(("--engine",), "NAME", "kernel, ptrace or machine (default: the best that works here)"),
     "record": Option(("--record",), "FILE", "keep what the probes see in a recording"),
@@ -64,7 +64,7 @@ OPTIONS: dict[str, Option] = {
 }
 _BY_NAME = {name: key for key, option in OPTIONS.items() for name in option.names}
 USAGE = "USAGE:\n    kloupe [options] FILE\n    kloupe [options] -e PROGRAM\n    kloupe --help"
-REPEATED = {"include_dir", "include", "debuginfo"}
+REPEATED = {"include_dir", "include", "debuginfo", "debug"}
 
 
 @record

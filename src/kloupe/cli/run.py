@@ -40,6 +40,7 @@ def run(line: CommandLine) -> int:
     _name_task()
     _check(line, "engine", ENGINES)
     _check(line, "mode", MODES)
+    _warn_ignored(line)
     mode = _mode(line)
     if line.has("replay"):
         from .replaying import replay
@@ -93,6 +94,14 @@ def _check(line: CommandLine, key: str, allowed: tuple[str, ...]) -> None:
     if line.has(key) and line.get(key) not in allowed:
         name = OPTIONS[key].names[0]
         raise UsageError(f"USAGE: {name} must be one of {', '.join(allowed)}, not '{line.get(key)}'")
+
+
+def _warn_ignored(line: CommandLine) -> None:
+    """Say so when a file was asked for that will not be written."""
+    for key in ("aot", "emit_elf", "emit_llvm"):
+        if line.has(key) and not line.has("no_warnings"):
+            name = OPTIONS[key].names[0]
+            sys.stderr.write(f"WARNING: {name} is ignored: kloupe uses no LLVM (--emit FILE keeps the compiled script)\n")
 
 
 def _mode(line: CommandLine) -> str:
@@ -157,15 +166,24 @@ def _image(line: CommandLine, child_pid: int, mode: str, recorder: Recorder | No
             sys.stderr.write(render_diagnostic(item, color=use_color()))
     image = compilation.image
     assert image is not None
-    if line.has("debug") and line.get("debug") != "verifier":
-        from .dumps import print_stage
+    stages = [stage for stage in _stages(line) if stage != "verifier"]
+    if stages:
+        from .dumps import print_stages
 
-        print_stage(line.get("debug"), compilation)
+        print_stages(stages, compilation)
         return None
     if line.has("emit"):
         _write_image(line.get("emit"), image)
         return None
     return image
+
+
+def _stages(line: CommandLine) -> list[str]:
+    if not line.has("debug"):
+        return []
+    from .dumps import parse_stages
+
+    return parse_stages(line.lists["debug"])
 
 
 def _explain_limits(line: CommandLine, error: KloupeError) -> None:
@@ -292,7 +310,7 @@ def _engine(
     line: CommandLine, image: Image, child: ChildProcess | None, symbolizer: Symbolizer, supervisor: Supervisor | None
 ) -> Engine:
     if supervisor is None:
-        return choose_engine(line.get("engine"), image, show_log=line.get("debug") in ("verifier", "all"))
+        return choose_engine(line.get("engine"), image, show_log="verifier" in _stages(line))
     from .following import make_engine
 
     return make_engine(line, image, child, symbolizer)
