@@ -64,7 +64,8 @@ class AttachSpec:
     tp_btf         event                         (program type tracing, attach type trace_raw_tp)
     kprobe         function, module, offset, address (0 unless by address), retval (bool)
     fentry, fexit  function, module
-    uprobe         path, offset (file offset), symbol, retval (bool), pid (-1: all), ref_ctr_offset
+    uprobe         path, offset (file offset), symbol, retval (bool), pid (-1: all), ref_ctr_offset,
+                   location (of usdt: which place of the marker; places after the first, 0, do not count as probes)
     iter           object ("task", "task_file", "task_vma"), pin (path or "")
     watchpoint     address, length, mode ("r", "w", "rw", "x"), pid
     """
@@ -157,6 +158,7 @@ class EventSpec:
     layout: EventLayout
     place: SourcePlace
     params: Mapping[str, Scalar] = field(default_factory=dict)
+    expanded_from: tuple[SourcePlace, ...] = ()  # the macro calls that the place came out of, innermost first
 
 
 @record(frozen=True)

@@ -31,7 +31,7 @@ from .imagecodec import (
     write_types,
 )
 
-MAGIC = b"KLOUPE\x00\x01"  # the last byte is the version of the format
+MAGIC = b"KLOUPE\x00\x02"  # the last byte is the version of the format
 _HEAD = struct.Struct("<8sII")
 _LONGEST_BYTES = 256 << 20
 
@@ -70,7 +70,9 @@ _MAP = made_of(
 )
 _EVENT_FIELD = made_of(EventField, name=TEXT, offset=INT, type=TYPE)
 _LAYOUT = made_of(EventLayout, size=INT, fields=sequence(_EVENT_FIELD))
-_EVENT = made_of(EventSpec, id=INT, kind=TEXT, layout=_LAYOUT, place=_PLACE, params=PARAMS)
+_EVENT = made_of(
+    EventSpec, id=INT, kind=TEXT, layout=_LAYOUT, place=_PLACE, params=PARAMS, expanded_from=sequence(_PLACE)
+)
 _IMAGE = made_of(
     Image,
     name=TEXT,

@@ -94,6 +94,30 @@ def test_stripped_file_finds_its_symbols_in_debugdata_and_debug_files(program: s
         assert debug_file(Elf(file, linked)) == str(debug)
     assert open_binary(linked).symbol("helper") == original
     assert open_binary(linked).struct("struct", "node") is not None
+    symbols = tmp_path / "symbols-of-it"
+    symbols.mkdir()
+    (symbols / "stripped.debug").write_bytes(packed.read_bytes())
+    assert open_binary(stripped).struct("struct", "node") is None
+    for folder in (str(symbols), "symbols-of-it"):
+        assert open_binary(stripped, [folder]).struct("struct", "node") is not None
+    (symbols / "linked.debug").write_bytes(b"no ELF")
+    assert open_binary(linked, ["+symbols-of-it"]).struct("struct", "node") is not None
+
+
+def test_debug_file_without_build_id_by_its_check_sum(program: str, tmp_path: Path) -> None:
+    if shutil.which("objcopy") is None:
+        pytest.skip("needs objcopy")
+    other, linked, folder = tmp_path / "other.debug", str(tmp_path / "linked"), tmp_path / "elsewhere"
+    subprocess.run(["objcopy", "--only-keep-debug", "-R", ".note.gnu.build-id", program, str(other)], check=True)
+    subprocess.run(["objcopy", "-S", f"--add-gnu-debuglink={other}", program, linked], check=True)
+    folder.mkdir()
+    other.rename(folder / "other.debug")
+    with open(linked, "rb") as file:
+        assert debug_file(Elf(file, linked, ["elsewhere"])) == ""
+        assert debug_file(Elf(file, linked, ["+elsewhere"])) == str(folder / "other.debug")
+        with open(folder / "other.debug", "ab") as debug:
+            debug.write(b"changed")
+        assert debug_file(Elf(file, linked, ["+elsewhere"])) == ""
 
 
 def test_table_prefers_global_functions_and_finds_merged_tails() -> None:

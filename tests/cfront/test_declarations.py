@@ -124,9 +124,22 @@ def test_preprocessor() -> None:
 
 def test_includes_are_read_when_the_caller_can() -> None:
     found, messages = declare(
-        '#include "a.h"\nstruct s { t x; };', read_include=lambda path: (path, "typedef short t;")
+        '#include "a.h"\nstruct s { t x; };', read_include=lambda path, quoted: (path, "typedef short t;")
     )
     assert messages == [] and found.structs[("struct", "s")].size == 2
+
+
+def test_headers_that_need_no_file_and_headers_that_are_missing() -> None:
+    def nothing(path: str, quoted: bool) -> None:
+        asked.append((path, quoted))
+
+    asked: list[tuple[str, bool]] = []
+    text = '#include <linux/sched.h>\n#include "sys/types.h"\n#include <errno.h>\nenum e { A = EPERM, B = ENOENT };'
+    found, messages = declare(text, read_include=nothing)
+    assert messages == [] and found.enums["e"].values == (("A", 1), ("B", 2))
+    assert asked == [("linux/sched.h", False), ("sys/types.h", True), ("errno.h", False)]
+    _, messages = declare("#include <own/thing.h>\n", read_include=nothing)
+    assert messages == ["c:1:2-23: 'own/thing.h' file not found"]
 
 
 def test_functions_and_variables_are_read_over() -> None:

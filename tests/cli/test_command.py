@@ -36,6 +36,36 @@ def test_script_from_stdin_and_from_a_file(tmp_path: Path) -> None:
     assert kloupe(*MACHINE, "-q", str(file), "1", "x").stdout == "2\nx\n2\n\n\n"
 
 
+def test_includes(tmp_path: Path) -> None:
+    (tmp_path / "own.h").write_text("#define OWN 7\n")
+    script = tmp_path / "script.bt"
+    script.write_text("#include <own.h>\nbegin { print(OWN); }")
+    assert kloupe(*MACHINE, "-q", "-I", str(tmp_path), str(script)).stdout == "7\n\n\n"
+    assert (
+        kloupe(*MACHINE, "-q", "--include", str(tmp_path / "own.h"), "-e", "begin { print(OWN); }").stdout == "7\n\n\n"
+    )
+    assert kloupe(*MACHINE, "-q", "--include", "errno.h", "-e", "begin { print(EPERM); }").stdout == "1\n\n\n"
+    done = kloupe(*MACHINE, str(script))
+    assert done.returncode == 1 and "'own.h' file not found" in done.stderr and "-I" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("-e", "begin { print(1); }"), ("-l", "software:*")])
+@pytest.mark.parametrize("where", [">&-", ">/dev/full"])
+def test_output_that_cannot_be_written(arguments: tuple[str, ...], where: str) -> None:
+    words = [sys.executable, "-m", "kloupe", "--engine", "machine", "-q", *arguments]
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {where}', "sh", *words], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1 and done.stderr.startswith("ERROR: cannot write stdout: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_closed_stderr_and_stdin() -> None:
+    words = [sys.executable, "-m", "kloupe", "--engine", "machine", "-e", "begin { print(1); }"]
+    done = subprocess.run(["sh", "-c", '"$@" 2>&- <&-', "sh", *words], capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"1\n\n\n", b"")
+
+
 def test_named_parameters() -> None:
     program = 'begin { print((getopt("n", 5), getopt("flag"), getopt("text", "no"))); }'
     assert kloupe(*MACHINE, "-q", "-e", program).stdout == "(5, false, no)\n\n\n"

@@ -79,6 +79,16 @@ def test_set_comm_names_this_thread():
     assert done.stdout.strip() == "a-long-name-tha"
 
 
+def test_set_command_line_shows_other_words():
+    code = (
+        "from kloupe.host import proc; proc.set_command_line(['loupe', '-e', 'x']);"
+        "print(open('/proc/self/cmdline', 'rb').read().rstrip(b'\\0').split(b'\\0'))"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
+    assert done.stdout.strip() == "[b'loupe', b'-e', b'x']"
+
+
 def test_syscall_numbers_differ_by_machine():
     assert syscall._numbers("x86_64")["bpf"] == 321
     assert syscall._numbers("aarch64")["bpf"] == 280

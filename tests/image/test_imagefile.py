@@ -117,7 +117,7 @@ def test_other_files(data):
 def test_other_version_says_so():
     data = bytearray(to_bytes(full_image()))
     data[7] = 9
-    with pytest.raises(FormatError, match="image format 9, this kloupe reads 1"):
+    with pytest.raises(FormatError, match="image format 9, this kloupe reads 2"):
         from_bytes(bytes(data))
 
 

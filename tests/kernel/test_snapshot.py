@@ -65,6 +65,17 @@ def test_functions(target: SnapshotTarget) -> None:
     assert target.ksym("vfs_write") == 0xFFFFFFFF81001100 and target.ksym("nothing") is None
 
 
+def test_functions_from_a_list_of_ones_own(target: SnapshotTarget, tmp_path: Path) -> None:
+    listed = tmp_path / "functions"
+    listed.write_text("own_function\nmodule_function [some_module]\n")
+    target.tracing.use_functions(str(listed))
+    assert list(target.functions("*function")) == ["module_function", "own_function"]
+    assert list(target.functions("own_function")) == ["own_function"] and list(target.functions("vfs_read")) == []
+    assert list(target.functions("*", "some_module")) == ["module_function"]
+    with pytest.raises(MissingFacts, match="no such file"):
+        target.tracing.use_functions(str(tmp_path / "missing"))
+
+
 def test_functions_without_ftraces_list(tmp_path: Path) -> None:
     folder = build_snapshot(tmp_path / "kernel")
     (tmp_path / "kernel/tracing/available_filter_functions").unlink()

@@ -44,6 +44,7 @@ FUNCTIONS = {
     "takes_many": Function(INT32, (("fmt", CHAR_P),), variadic=True),
     "__x64_sys_read": Function(INT64, (("regs", Pointer(Struct("struct", "pt_regs", 168))),)),
     "vfs_read.part.0": Function(VOID),
+    "rcu_note": Function(VOID),
 }
 MODULE_FUNCTIONS = {
     "nf_tables": {

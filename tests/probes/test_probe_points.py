@@ -1,7 +1,7 @@
 """Every kind: names, programs, attach points and the values of the context."""
 
 import pytest
-from probe_fakes import FILE, PAIR, FakeTarget, ListingTarget, points, written
+from probe_fakes import FILE, PAIR, FakeTarget, ListingTarget, expand, points, written
 
 from kloupe.base.ctype import INT32, INT64, UINT64, Pointer, Space
 from kloupe.base.diag import Diagnostics
@@ -177,6 +177,12 @@ def test_wildcards_over_functions_share_a_link():
     assert {p.attach_type for p in points("k:vfs_r*", FakeTarget(lacks=("kprobe_multi",)))} == {""}
     assert {p.attach_type for p in points("k:vmlinu*:vfs_r*")} == {""}
     assert [p.name for p in points("k*:vfs_readv")] == ["kprobe:vfs_readv"]
+
+
+def test_what_brings_kernels_down_is_left_out():
+    assert points("k:rcu_n*") == [] and points("f:rcu_n*") == []
+    found, messages, _ = expand("k:rcu_note", None, unsafe=True)
+    assert [p.name for p in found] == ["kprobe:rcu_note"] and "not traceable" in messages[0]
 
 
 def test_kprobes_by_trampoline_where_the_kernel_has_none():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
 from ..base.errors import FormatError
@@ -51,10 +52,14 @@ class Section(NamedTuple):
 
 
 class Elf:
-    """One ELF file: bytes or an open file. Raises FormatError for anything that is not a sound 64-bit little-endian ELF."""
+    """One ELF file: bytes or an open file. Raises FormatError for anything that is not a sound 64-bit little-endian ELF.
 
-    def __init__(self, source: bytes | BinaryIO, path: str = "<elf>") -> None:
+    `debug_folders` are looked through first for its separate debug file (see `debug_file`).
+    """
+
+    def __init__(self, source: bytes | BinaryIO, path: str = "<elf>", debug_folders: Sequence[str] = ()) -> None:
         self.path = path
+        self.debug_folders = debug_folders
         self._source = source
         self.size = len(source) if isinstance(source, bytes) else source.seek(0, os.SEEK_END)
         ident, kind, machine, _, self.entry, ph_at, sh_at, _, _, ph_size, ph_count, sh_size, sh_count, names = (
@@ -174,23 +179,46 @@ def c_string(data: bytes, at: int) -> str:
 
 
 def debug_file(elf: Elf) -> str:
-    """The path of the separate debug file, by build id and then by .gnu_debuglink; "" when there is none."""
-    build_id = elf.build_id
-    try:
-        folder = os.path.dirname(os.path.realpath(elf.path))
-    except OSError:  # below /proc/PID of a process that is going
-        return ""
-    candidates = [f"{_DEBUG_ROOT}/.build-id/{build_id[:2]}/{build_id[2:]}.debug"] if len(build_id) > 2 else []
-    link = c_string(elf.named_content(".gnu_debuglink"), 0)
-    if link and "/" not in link:
-        candidates += [f"{folder}/{link}", f"{folder}/.debug/{link}", f"{_DEBUG_ROOT}{folder}/{link}"]
-    for path in candidates:
-        if not os.path.isfile(path) or os.path.realpath(path) == os.path.realpath(elf.path):
+    """The path of the separate debug file, by build id and then by .gnu_debuglink; "" when there is none.
+
+    Folders of `elf.debug_folders` that are not absolute are beside the file; one that begins with `+` may also
+    have a file without the build id, if it has the check sum that the debuglink names.
+    """
+    section = elf.named_content(".gnu_debuglink")
+    link = c_string(section, 0)
+    checksum = int.from_bytes(section[-4:], "little") if len(section) > 4 else None
+    for path, by_checksum in _debug_files(elf, link if "/" not in link else ""):
+        if not os.path.isfile(path) or _real_path(path) == _real_path(elf.path):
             continue
         try:
             with open(path, "rb") as file:
-                if Elf(file, path).build_id == build_id:
+                if Elf(file, path).build_id == elf.build_id:
+                    return path
+                file.seek(0)
+                if by_checksum and zlib.crc32(file.read()) == checksum:
                     return path
         except (OSError, FormatError):
             continue
     return ""
+
+
+def _debug_files(elf: Elf, link: str) -> Iterator[tuple[str, bool]]:
+    """(path, whether its check sum will do) of all places where the debug file may be."""
+    folder = os.path.dirname(_real_path(elf.path))
+    by_id = f".build-id/{elf.build_id[:2]}/{elf.build_id[2:]}.debug" if len(elf.build_id) > 2 else ""
+    names = [name for name in (by_id, link, f"{os.path.basename(elf.path)}.debug") if name]
+    for given in elf.debug_folders:
+        place = os.path.join(folder, given.lstrip("+-"))
+        yield from ((f"{place}/{name}", given.startswith("+")) for name in names)
+    if by_id:
+        yield f"{_DEBUG_ROOT}/{by_id}", False
+    if link:
+        yield from ((path, False) for path in (f"{folder}/{link}", f"{folder}/.debug/{link}"))
+        yield f"{_DEBUG_ROOT}{folder}/{link}", False
+
+
+def _real_path(path: str) -> str:
+    try:
+        return os.path.realpath(path)
+    except OSError:  # below /proc/PID of a process that is going
+        return path

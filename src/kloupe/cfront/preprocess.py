@@ -8,13 +8,14 @@ from ..base.diag import Diagnostics
 from ..base.record import record
 from ..base.source import Source
 from .constant import ConstantError, Evaluator
+from .headers import is_served, served_text
 from .tokens import Token, tokenize
 
 MAX_TOKENS = 200_000  # that macros expand to in one C part: bounds macros that multiply
 MAX_INCLUDES = 64
 MAX_NESTED_CALLS = 40
 
-ReadInclude = Callable[[str], "tuple[str, str] | None"]
+ReadInclude = Callable[[str, bool], "tuple[str, str] | None"]
 
 
 @record
@@ -28,8 +29,8 @@ class Define:
 class Preprocessor:
     """Turns text into the tokens that the compiler proper sees.
 
-    `read_include` gives (name, text) for the path of an `#include "..."`, or None; without it, and for `<...>`, includes are
-    only recorded: kernel types come from BTF.
+    `read_include` gives (name, text) for the path of an `#include` and whether it stands in quotes, or None; without it includes are
+    only recorded. Of the kernel's headers and the C library's no file is needed (see `headers.py`).
     """
 
     def __init__(
@@ -150,13 +151,19 @@ class Preprocessor:
         if not rest:
             self._error(at, 'expected "FILENAME" or <FILENAME>')
             return
-        if rest[0].kind != "string":
-            self.includes.append("".join(token.text for token in rest).strip("<>"))
-            return
-        path = rest[0].text.strip('"')
+        quoted = rest[0].kind == "string"
+        path = rest[0].text.strip('"') if quoted else "".join(token.text for token in rest).strip("<>")
         self.includes.append(path)
-        found = self._read_include(path) if self._read_include else None
-        if found is not None and self._included < MAX_INCLUDES:
+        if self._read_include is None:
+            return
+        found = self._read_include(path, quoted)
+        if found is None and is_served(path):
+            found = path, served_text(path)
+        if found is None:
+            self.diagnostics.error(
+                at.span.to(rest[-1].span), f"'{path}' file not found", hints=("Name its folder with -I.",)
+            )
+        elif self._included < MAX_INCLUDES:
             self._included += 1
             name, text = found
             self.run(Source(name, text), 0, len(text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -17,13 +18,14 @@ Action = Callable[[CommandLine], int]
 
 def run_command(arguments: list[str]) -> int:
     """Run the command; every error becomes a message on stderr and an exit status."""
+    _open_standard_streams()
     line = CommandLine()
     try:
         if arguments and arguments[0] in SUBCOMMANDS and not os.path.exists(arguments[0]):
             action = import_module(f".{SUBCOMMANDS[arguments[0]]}", __package__).run
-            return int(action(arguments[1:]))
+            return _written(int(action(arguments[1:])))
         line = parse_command_line(arguments)
-        return _action(line)(line)
+        return _written(_action(line)(line))
     except KloupeError as error:
         report(error, line)
         return error.exit_status
@@ -39,13 +41,47 @@ def run_command(arguments: list[str]) -> int:
         print("ERROR: out of memory", file=sys.stderr)
         return 1
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            report(_unwritten(error), line)
+            return UsageError.exit_status
         if os.environ.get("KLOUPE_TRACEBACK"):
             raise
         report(InternalError(f"{type(error).__name__}: {error}", hint=_REPORT_HINT), line)
         return InternalError.exit_status
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # what an unbuffered `print` raises on a full disk
 _REPORT_HINT = "This is a fault of kloupe. KLOUPE_TRACEBACK=1 shows where it happened."
+
+
+def _open_standard_streams() -> None:
+    """Occupy descriptors that we were started without, so that no map or link takes their place. Writing to a closed stdout fails."""
+    if None not in (sys.stdin, sys.stdout, sys.stderr):
+        return
+    for fd, flags in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, flags)
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
+def _written(status: int) -> int:
+    """The status, once all that was printed has been written. Raises UsageError, BrokenPipeError."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _unwritten(error) from None
+    return status
+
+
+def _unwritten(error: OSError) -> UsageError:
+    _silence_stdout()
+    return UsageError(f"cannot write stdout: {error.strerror}")
 
 
 def _silence_stdout() -> None:

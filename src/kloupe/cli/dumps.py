@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from ..base.errors import UsageError
 from ..codegen.pipeline import Compilation
@@ -51,12 +51,26 @@ def _asm(compilation: Compilation) -> Iterator[str]:
 STAGES: dict[str, Callable[[Compilation], Iterator[str]]] = {"ast": _ast, "types": _types, "ir": _ir, "asm": _asm}
 
 
-def print_stage(name: str, compilation: Compilation) -> None:
-    """Print one stage, or all of them. Raises UsageError for an unknown one."""
-    if name != "all" and name not in STAGES:
-        raise UsageError(f"USAGE: invalid option for -d: {name}", hint=f"One of {', '.join(STAGES)}, verifier, all.")
-    for stage in STAGES if name == "all" else (name,):
-        if name == "all":
+VERIFIER = "verifier"  # printed when the programs are loaded
+# bpftrace's names of what is nearest to its own stages
+_ALIASES = {"parse": "ast", "codegen": "ir", "codegen-opt": "ir", "dis": "asm", "libbpf": VERIFIER}
+
+
+def parse_stages(texts: Sequence[str]) -> list[str]:
+    """The stages that `-d` names, in the compiler's order. Raises UsageError for an unknown one."""
+    known, found = [*STAGES, VERIFIER], set()
+    for name in (part for text in texts for part in text.split(",")):
+        stage = _ALIASES.get(name, name)
+        if stage not in (*known, "all"):
+            raise UsageError(f"USAGE: invalid option for -d: {name}", hint=f"One of {', '.join(known)}, all.")
+        found |= set(known) if stage == "all" else {stage}
+    return [stage for stage in known if stage in found]
+
+
+def print_stages(stages: Sequence[str], compilation: Compilation) -> None:
+    """Print stages of the compiler; several ones with their names."""
+    for stage in stages:
+        if len(stages) > 1:
             print(f"-- {stage}")
         for text in STAGES[stage](compilation):
             print(text)

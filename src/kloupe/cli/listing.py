@@ -8,7 +8,7 @@ import sys
 from ..base.diag import Diagnostics
 from ..lang.parser import parse_program
 from ..probes.listing import list_attach_points, list_probes
-from .machine import live_target
+from .machine import chosen_target
 from .options import CommandLine
 from .script import compile_options, read_source
 
@@ -17,7 +17,7 @@ def run(line: CommandLine) -> int:
     """Print what matches, sorted; nothing found is no error."""
     options = compile_options(line).probe
     verbose = line.has("verbose")
-    target = live_target()
+    target = chosen_target(line)
     if line.has("program") or (line.file and os.path.isfile(line.file)):
         diagnostics = Diagnostics()
         program = parse_program(read_source(line), diagnostics, tuple(line.params))

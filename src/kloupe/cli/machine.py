@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 
-from ..kernel.features import Prober
+from ..base.diag import did_you_mean
+from ..base.errors import UsageError
+from ..kernel.features import FEATURES, Prober
 from ..kernel.live import LiveTarget
+from .options import CommandLine
 
 
 def _tracefs() -> str:
@@ -60,6 +63,22 @@ def _fentry() -> bool | None:
     return can_load(PROGRAM_TYPES["tracing"], code, ATTACH_TYPES["trace_fentry"], found[1]) is True
 
 
+def _kfunc_allowed(question: str) -> bool | None:
+    """Whether programs of a type may call a kernel function (`TYPE:FUNCTION`). A call without arguments is refused in other words."""
+    from ..bpf.insn import encode_instructions
+    from ..bpf.isa import CALL_KFUNC
+    from ..bpf.program_types import PROGRAM_TYPES
+    from ..host.bpf import refusal
+
+    kind, _, name = question.partition(":")
+    found = live_target().btf_id("function", name)
+    if found is None or found[0] != "vmlinux":
+        return False
+    code = encode_instructions([(0x85, 0, CALL_KFUNC, 0, found[1]), (0x95, 0, 0, 0, 0)])
+    log = refusal(PROGRAM_TYPES[kind], code)
+    return None if log is None else "is not allowed" not in log
+
+
 PROBERS: dict[str, Prober] = {
     "kprobe_multi": _kprobe_multi,
     "kprobe_session": _kprobe_session,
@@ -73,4 +92,18 @@ PROBERS: dict[str, Prober] = {
 @cache
 def live_target() -> LiveTarget:
     """The Target of this machine. Raises NotSupported on an unknown architecture."""
-    return LiveTarget(PROBERS, locate_tracefs=_tracefs)
+    return LiveTarget(PROBERS, locate_tracefs=_tracefs, askers={"kfunc_allowed": _kfunc_allowed})
+
+
+def chosen_target(line: CommandLine) -> LiveTarget:
+    """The Target of this machine, as far as options say something else about it. Raises UsageError, TargetError."""
+    target = live_target()
+    for name in filter(None, line.get("no_feature").split(",")):
+        if name not in FEATURES:
+            near = did_you_mean(name, FEATURES)
+            raise UsageError(f"invalid feature for --no-feature: {name}", hint=near[0] if near else "")
+        target.features.deny(name)
+    if line.has("traceable_functions"):
+        target.tracing.use_functions(line.get("traceable_functions"))
+    target.debug_folders = [path for given in line.lists.get("debuginfo", ()) for path in given.split(":") if path]
+    return target

@@ -42,7 +42,7 @@ OPTIONS: dict[str, Option] = {
     "test": Option(("--test",), "", "run the test probes"),
     "bench": Option(("--bench",), "", "run the bench probes"),
     "fmt": Option(("--fmt",), "", "print the script in the standard layout"),
-    "debug": Option(("-d", "--debug"), "STAGE", "print a stage: ast, types, ir, asm, verifier or all"),
+    "debug": Option(("-d", "--debug"), "STAGE", "print stages: ast, types, ir, asm, verifier or all"),
     "emit": Option(("--emit",), "FILE", "write the compiled script to a file instead of running it"),
     "engine": Option(("--engine",), "NAME", "kernel, ptrace or machine (default: the best that works here)"),
     "record": Option(("--record",), "FILE", "keep what the probes see in a recording"),
@@ -53,10 +53,10 @@ OPTIONS: dict[str, Option] = {
     "mode": Option(("--mode",), "MODE", "test, bench, format, compiler-bench or codegen"),
     "verify_llvm_ir": Option(("--verify-llvm-ir",), "", "accepted for bpftrace's drivers", True),
     "aot": Option(("--aot",), "FILE", "accepted for bpftrace's drivers", True),
-    "traceable_functions": Option(("--traceable-functions",), "FILE", "accepted for bpftrace's drivers", True),
+    "traceable_functions": Option(("--traceable-functions",), "FILE", "the kernel functions that can be traced"),
     "dwarf_pid": Option(("--dwarf-pid",), "PID", "accepted for bpftrace's drivers", True),
     "usdt_file_activation": Option(("--usdt-file-activation",), "", "accepted for bpftrace's drivers", True),
-    "debuginfo": Option(("--debuginfo",), "DIRS", "accepted for bpftrace's drivers", True),
+    "debuginfo": Option(("--debuginfo",), "DIR[:DIR]", "look here for separate debug files of programs"),
     "no_feature": Option(("--no-feature",), "FEATURES", "do without these kernel features"),
     "probe_filter": Option(("--probe-filter",), "REGEX", "only probes whose name matches"),
     "emit_elf": Option(("--emit-elf",), "FILE", "accepted for bpftrace's drivers", True),
@@ -64,7 +64,7 @@ OPTIONS: dict[str, Option] = {
 }
 _BY_NAME = {name: key for key, option in OPTIONS.items() for name in option.names}
 USAGE = "USAGE:\n    kloupe [options] FILE\n    kloupe [options] -e PROGRAM\n    kloupe --help"
-REPEATED = {"include_dir", "include"}
+REPEATED = {"include_dir", "include", "debuginfo", "debug"}
 
 
 @record

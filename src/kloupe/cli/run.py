@@ -11,7 +11,7 @@ from ..base.diag import render_diagnostic
 from ..base.errors import KloupeError, PermissionNeeded, ScriptError, TargetError, UsageError, VerifierError
 from ..image import Image
 from .command import use_color
-from .options import CommandLine
+from .options import OPTIONS, CommandLine
 from .script import base_dir_of, compile_options, import_all, read_source
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 ENGINES = ("kernel", "ptrace", "machine")
 FORMATS = ("text", "json")
+MODES = ("test", "bench", "format", "compiler-bench", "codegen")
 BUFFERING = ("line", "full", "none")
 MACHINE_KINDS = {"begin", "end", "self", "interval", "test", "bench"}
 IMAGE_SUFFIX = ".kimg"
@@ -38,6 +39,8 @@ def run(line: CommandLine) -> int:
     _check(line, "buffering", BUFFERING)
     _name_task()
     _check(line, "engine", ENGINES)
+    _check(line, "mode", MODES)
+    _warn_ignored(line)
     mode = _mode(line)
     if line.has("replay"):
         from .replaying import replay
@@ -78,17 +81,29 @@ def _recorder(line: CommandLine) -> Recorder | None:
 
 def _name_task() -> None:
     """Tools find a tracer by its name: show the command's, not the interpreter's."""
-    from ..host.proc import set_comm
+    from ..host.proc import set_comm, set_command_line
 
     name = os.path.basename(sys.argv[0])
     if name and not name.endswith(".py"):
         with suppress(OSError):
             set_comm(name[:15])
+            set_command_line([name, *sys.argv[1:]])
 
 
 def _check(line: CommandLine, key: str, allowed: tuple[str, ...]) -> None:
     if line.has(key) and line.get(key) not in allowed:
-        raise UsageError(f"USAGE: -{key[0]} must be one of {', '.join(allowed)}, not '{line.get(key)}'")
+        name = OPTIONS[key].names[0]
+        raise UsageError(f"USAGE: {name} must be one of {', '.join(allowed)}, not '{line.get(key)}'")
+
+
+def _warn_ignored(line: CommandLine) -> None:
+    """Say so when a file was asked for that will not be written."""
+    for key in ("aot", "emit_elf", "emit_llvm"):
+        if line.has(key) and not line.has("no_warnings"):
+            name = OPTIONS[key].names[0]
+            sys.stderr.write(
+                f"WARNING: {name} is ignored: kloupe uses no LLVM (--emit FILE keeps the compiled script)\n"
+            )
 
 
 def _mode(line: CommandLine) -> str:
@@ -117,9 +132,9 @@ def _target(line: CommandLine) -> KernelFacts:
         from .following import packaged_target
 
         return packaged_target()
-    from .machine import live_target
+    from .machine import chosen_target
 
-    return live_target()
+    return chosen_target(line)
 
 
 def _start_child(line: CommandLine) -> ChildProcess | None:
@@ -140,8 +155,6 @@ def _image(line: CommandLine, child_pid: int, mode: str, recorder: Recorder | No
     from ..codegen.pipeline import compile_script
 
     target = _target(line)
-    for name in filter(None, line.get("no_feature").split(",")):
-        target.features.deny(name)
     source = read_source(line)
     base_dir = base_dir_of(line)
     compilation = (recorder.compile if recorder else compile_script)(
@@ -155,15 +168,24 @@ def _image(line: CommandLine, child_pid: int, mode: str, recorder: Recorder | No
             sys.stderr.write(render_diagnostic(item, color=use_color()))
     image = compilation.image
     assert image is not None
-    if line.has("debug") and line.get("debug") != "verifier":
-        from .dumps import print_stage
+    stages = [stage for stage in _stages(line) if stage != "verifier"]
+    if stages:
+        from .dumps import print_stages
 
-        print_stage(line.get("debug"), compilation)
+        print_stages(stages, compilation)
         return None
     if line.has("emit"):
         _write_image(line.get("emit"), image)
         return None
     return image
+
+
+def _stages(line: CommandLine) -> list[str]:
+    if not line.has("debug"):
+        return []
+    from .dumps import parse_stages
+
+    return parse_stages(line.lists["debug"])
 
 
 def _explain_limits(line: CommandLine, error: KloupeError) -> None:
@@ -290,7 +312,7 @@ def _engine(
     line: CommandLine, image: Image, child: ChildProcess | None, symbolizer: Symbolizer, supervisor: Supervisor | None
 ) -> Engine:
     if supervisor is None:
-        return choose_engine(line.get("engine"), image, show_log=line.get("debug") in ("verifier", "all"))
+        return choose_engine(line.get("engine"), image, show_log="verifier" in _stages(line))
     from .following import make_engine
 
     return make_engine(line, image, child, symbolizer)

@@ -16,6 +16,7 @@ from ..probes.model import ProbeOptions
 from ..sema.analyzer import CompileOptions
 from .options import CommandLine
 
+SYSTEM_INCLUDES = ("/usr/local/include", "/usr/include")
 PID_MAX = 1 << 22  # PID_MAX_LIMIT in include/linux/threads.h
 
 
@@ -96,17 +97,20 @@ def compile_options(line: CommandLine, *, child_pid: int = 0, mode: str = "run")
         environment=environment,
         report_failed_reads=line.has("failed_reads"),
         mode=mode,
-        includes=tuple((path, _read_file(path)) for path in line.lists.get("include", ()) if os.path.exists(path)),
-        read_include=_include_reader([base_dir_of(line), *line.lists.get("include_dir", ())]),
+        includes=tuple(("--include", f'#include "{path}"\n') for path in line.lists.get("include", ())),
+        read_include=_include_reader(base_dir_of(line), line.lists.get("include_dir", [])),
         probe_filter=_regex(line.get("probe_filter")),
     )
 
 
-def _include_reader(folders: list[str]) -> Callable[[str], tuple[str, str] | None]:
-    """Finds the files of `#include "..."` beside the script and in the -I folders."""
+def _include_reader(base_dir: str, folders: list[str]) -> Callable[[str, bool], tuple[str, str] | None]:
+    """Finds the files of `#include`: beside the script when in quotes, in the -I folders, and in those of the system."""
 
-    def read(path: str) -> tuple[str, str] | None:
-        for folder in folders:
+    def read(path: str, quoted: bool) -> tuple[str, str] | None:
+        from ..cfront.headers import is_served
+
+        places = [*([base_dir] if quoted else []), *folders, *([] if is_served(path) else SYSTEM_INCLUDES)]
+        for folder in places:
             full = os.path.join(folder, path)
             if os.path.isfile(full):
                 return path, _read_file(full)

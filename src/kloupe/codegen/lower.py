@@ -66,6 +66,7 @@ class Parts:
     maps: dict[str, MapSpec] = field(default_factory=dict)
     zero_bytes: int = 0
     journal: JournalPlan | None = None  # set when programs record what they see
+    can_end: bool = False  # somewhere the script calls exit()
     groups: dict[str, tuple[str, int]] = field(default_factory=dict)  # map -> (map of maps, index), see map_groups.py
 
 
@@ -198,7 +199,8 @@ class Lowerer:
 
     def event(self, kind: str, types: list[CType], span: Span, **params: ImageScalar) -> EventSpec:
         """A new event of the image."""
-        spec = EventSpec(len(self.parts.events), kind, event_layout(types), place_of(span), params)
+        place, *calls = places_of(span)
+        spec = EventSpec(len(self.parts.events), kind, event_layout(types), place, params, tuple(calls))
         self.parts.events.append(spec)
         return spec
 
@@ -218,8 +220,19 @@ class Lowerer:
 
 def place_of(span: Span) -> SourcePlace:
     """A span as image data. Of a macro's text, the place is the outermost call."""
+    return places_of(span)[-1]
+
+
+def places_of(span: Span) -> list[SourcePlace]:
+    """A span as image data, and behind it the calls of the macros that it came out of, innermost first."""
+    places = [_place(span)]
     while span.parent is not None:
         span = span.parent
+        places.append(_place(span))
+    return places
+
+
+def _place(span: Span) -> SourcePlace:
     line = span.line
     text = span.source.line_text(line)
     same_line = span.source.line_number(max(span.start, span.end - 1)) == line

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..base import ctype as ct
 from ..base.ctype import CType, Space
 from ..base.layout import HEADER_BYTES
+from ..base.source import Span
 from ..image import EventSpec, MapSpec
 from ..ir.ops import Reg
 from .lower import Lowerer
 from .memory import store
 from .operand import Deferred, Mem, Operand, Scalar
 
-EVENTS_MAP, LOST_MAP = ".events", ".lost"
+EVENTS_MAP, LOST_MAP, ENDED_MAP = ".events", ".lost", ".ended"
 
 
 def count_lost(lo: Lowerer) -> None:
@@ -26,8 +27,10 @@ def count_lost(lo: Lowerer) -> None:
         lo.b.atomic("add", counter, 0, 8, lo.b.const(1))
 
 
-def emit_event(lo: Lowerer, spec: EventSpec, operands: Sequence[Operand]) -> None:
-    """Send a record with these values; counts it as lost when the buffer is full."""
+def emit_event(
+    lo: Lowerer, spec: EventSpec, operands: Sequence[Operand], submitted: Callable[[], None] | None = None
+) -> None:
+    """Send a record with these values, and then do what `submitted` says; counts it as lost when the buffer is full."""
     lo.need_map(MapSpec(EVENTS_MAP, "ringbuf", 0, 0, 1 << 18))
     operands = [settle(lo, operand) for operand in operands]
     record = lo.b.call("ringbuf_reserve", lo.b.map(EVENTS_MAP), spec.layout.size, 0)
@@ -39,8 +42,26 @@ def emit_event(lo: Lowerer, spec: EventSpec, operands: Sequence[Operand]) -> Non
     lo.b.start(fill)
     _fill(lo, record, spec, operands)
     lo.b.call("ringbuf_submit", record, 0)
+    if submitted is not None:
+        submitted()
     lo.b.jump(after)
     lo.b.start(after)
+
+
+def emit_exit(lo: Lowerer, status: Operand, span: Span) -> None:
+    """End the session. Timers that fire before user space has heard of it find the mark that `leave_if_ended` reads."""
+    spec = lo.event("exit", [ct.INT64], span)
+    emit_event(lo, spec, [status], lambda: lo.b.store(lo.b.map_value(_ended(lo)), 0, 8, 1))
+
+
+def leave_if_ended(lo: Lowerer) -> None:
+    """Leave when `exit()` has been called."""
+    with lo.when("ne", lo.b.load(lo.b.map_value(_ended(lo)), 0, 8), 0):
+        lo.b.exit(0)
+
+
+def _ended(lo: Lowerer) -> str:
+    return lo.need_map(MapSpec(ENDED_MAP, "array", 4, 8, 1))
 
 
 def settle(lo: Lowerer, operand: Operand) -> Operand:

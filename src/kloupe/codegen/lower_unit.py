@@ -13,7 +13,7 @@ from ..stdlib.tasks import current_pid
 from . import lower_maps, lower_stmt  # noqa: F401  (they register their rules)
 from .journal import JournalBuilder, has_effects
 from .lower import Lowerer, Parts
-from .lower_events import EVENTS_MAP, LOST_MAP
+from .lower_events import EVENTS_MAP, LOST_MAP, leave_if_ended
 from .lower_expr import condition
 from .lower_probe import probe_value
 from .memory import load_scalar
@@ -25,6 +25,8 @@ _FILTERED_BY_PID = {
     *("kprobe", "kretprobe", "fentry", "fexit", "tracepoint", "rawtracepoint"),
     *("profile", "software", "hardware"),
 }
+# Kinds that fire again by themselves until user space has heard of exit(). What others see till then still counts, as in bpftrace.
+_TIMERS = {"interval", "profile"}
 
 
 def lower_unit(parts: Parts, unit: Unit, name: str, number: int = 0) -> ProgramIR:
@@ -32,6 +34,8 @@ def lower_unit(parts: Parts, unit: Unit, name: str, number: int = 0) -> ProgramI
     journal = JournalBuilder(name, parts.journal, number, EVENTS_MAP, LOST_MAP) if parts.journal is not None else None
     lo = Lowerer(parts, unit, name, journal)
     with lo.b.at(unit.probe.span):
+        if parts.can_end and unit.kind in _TIMERS:
+            leave_if_ended(lo)
         if unit.dispatched:
             lo.dispatch_index = _dispatch(lo)
         if journal is not None:

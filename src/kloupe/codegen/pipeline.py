@@ -33,6 +33,7 @@ from .memory import ZERO_MAP
 
 SCRATCH_MAP = ".scratch"
 SCRATCH_PER_CPU = 4  # levels of nesting: task, softirq, hardirq, NMI
+ENDING_CALLS = {"exit", "assert"}
 RING_BYTES_SMALL, RING_BYTES, RING_BYTES_RECORD = 1 << 18, 1 << 22, 1 << 25
 _NAME = re.compile(r"[^A-Za-z0-9_]")
 Importer = Callable[[n.Program, Diagnostics], n.Program]
@@ -77,7 +78,7 @@ def compile_script(
 def make_image(compilation: Compilation, name: str, target: Target, options: CompileOptions) -> Image:
     """Lower and emit every unit, and put the Image together."""
     analysis = compilation.analysis
-    parts = Parts(analysis, target, options)
+    parts = Parts(analysis, target, options, can_end=any(map(_can_end, analysis.units)))
     group_maps(parts)
     if options.record:
         _add_journal(parts)
@@ -103,6 +104,10 @@ def make_image(compilation: Compilation, name: str, target: Target, options: Com
         tuple(item.message for item in compilation.warnings),
         tuple(analysis.missing),
     )
+
+
+def _can_end(unit: Unit) -> bool:
+    return any(isinstance(node, n.Call) and node.name in ENDING_CALLS for node in unit.types)
 
 
 def _add_journal(parts: Parts) -> None:

@@ -301,6 +301,15 @@ def _btf_name(fd: int) -> bytes:
 # -- trying -------------------------------------------------------------------------------------------------------
 
 
+def refusal(kind: int, code: bytes) -> str | None:
+    """The verifier's log of a program that it refuses, "" when it takes it; None when we may not ask."""
+    try:
+        os.close(load_program(ProgramLoad(kind, code, "probe")))
+    except LoadRefused as refused:
+        return refused.log or None
+    return ""
+
+
 def can_load(kind: int, code: bytes, attach_type: int = 0, attach_btf_id: int = 0, flags: int = 0) -> bool | None:
     """Whether the kernel takes this program; None when we may not ask."""
     load = ProgramLoad(kind, code, "probe", attach_type, flags, attach_btf_id)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import cache
 
 from ..base.errors import MissingFacts
 
+_ARG_START = 48 - 3  # field 48 of proc_pid_stat(5), counted from the third
 _INITIAL_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO in include/linux/proc_ns.h
 _CAPABILITIES = {"CAP_SYS_PTRACE": 19, "CAP_SYS_ADMIN": 21, "CAP_SYS_RESOURCE": 24, "CAP_PERFMON": 38, "CAP_BPF": 39}
 
@@ -67,6 +69,21 @@ def set_comm(name: str) -> None:
     """Set the name of the calling thread (at most 15 bytes)."""
     with open("/proc/thread-self/comm", "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(name)
+
+
+def set_command_line(words: Sequence[str]) -> None:
+    """Show these words as the process's command line (as far as they fit in the place of the real one).
+
+    The kernel shows the memory between arg_start and arg_end of /proc/PID/stat. Raises OSError where that is not allowed.
+    """
+    with open("/proc/self/stat", "rb") as file:
+        fields = file.read().rpartition(b")")[2].split()
+    start, end = int(fields[_ARG_START]), int(fields[_ARG_START + 1])
+    text = b"".join(word.encode("utf-8", "surrogateescape") + b"\0" for word in words)
+    if 0 < start < end:
+        with open("/proc/self/mem", "r+b", buffering=0) as memory:
+            memory.seek(start)
+            memory.write(text[: end - start - 1].ljust(end - start, b"\0"))
 
 
 def has_capability(name: str) -> bool:

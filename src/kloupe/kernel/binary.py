@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from ..base.ctype import Function, Struct
@@ -171,10 +171,10 @@ def _alias_order(row: SymbolRow) -> tuple[int, int, bool, int, str]:
     return row.address, -row.size, not row.is_global, len(row.name) - len(row.name.lstrip("_")), row.name
 
 
-def open_binary(path: str) -> ElfBinary:
+def open_binary(path: str, debug_folders: Sequence[str] = ()) -> ElfBinary:
     """The ELF file at `path`. Raises FormatError, MissingFacts, PermissionNeeded."""
     try:
-        return ElfBinary(Elf(open(path, "rb"), path))
+        return ElfBinary(Elf(open(path, "rb"), path, debug_folders))
     except PermissionError as error:
         raise PermissionNeeded(f"cannot read {path}: {error.strerror}") from None
     except OSError as error:

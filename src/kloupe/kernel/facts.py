@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..base.ctype import CType, Enum, Function, Pointer, Struct
 from ..binfmt.btf import ENUM, ENUM64, FUNC, STRUCT, TYPEDEF, UNION, Btf
 from ..binfmt.btf_text import parameter_declarations
-from .features import Features, Prober
+from .features import Asker, Features, Prober
 from .kallsyms import Kallsyms
 from .kernel_types import KernelTypes
 from .patterns import is_pattern, literal_prefix, matcher
@@ -60,6 +60,7 @@ class KernelFacts:
         pid_namespace: tuple[int, int] | None = None,
         modules_path: str = "/proc/modules",
         probers: Mapping[str, Prober] | None = None,
+        askers: Mapping[str, Asker] | None = None,
         known_features: Mapping[str, bool] | None = None,
     ) -> None:
         self.arch = arch
@@ -70,9 +71,10 @@ class KernelFacts:
         self.tracing = tracing
         self.symbols = symbols
         self._modules_path = modules_path
-        self.features = Features(lambda: types.vmlinux, probers, known_features)
+        self.features = Features(lambda: types.vmlinux, probers, known_features, askers)
         self._memory: dict[tuple[str, ...], object] = {}
         self._binaries: dict[str, Binary] = {}
+        self.debug_folders: Sequence[str] = ()  # where separate debug files of user-space programs may be
 
     def has(self, feature: str) -> bool | None:
         """Whether the kernel has a feature (kernel/features.py); None: could not tell."""
@@ -159,6 +161,8 @@ class KernelFacts:
         return ["vmlinux", *sorted((found | set(self.types.modules())) - _NO_MODULES)]
 
     def _is_function(self, name: str, module: str) -> bool:
+        if self.tracing.has_own_functions:
+            return any(known == name for known, _ in self._function_pairs(name, module))
         btf = self.types.module(module)
         if btf is not None and btf.find(name, (FUNC,)) is not None and not module:
             return True
@@ -236,7 +240,7 @@ class KernelFacts:
         if found is None:
             from .binary import open_binary
 
-            found = self._binaries[path] = open_binary(path)
+            found = self._binaries[path] = open_binary(path, self.debug_folders)
         return found
 
     def resolve_library(self, name: str, pid: int | None = None) -> list[str]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from ..binfmt.btf import FUNC, STRUCT, Btf
 
 Prober = Callable[[], bool | None]
+Asker = Callable[[str], bool | None]  # a prober of a family: what follows the family's name is its argument
 
 # Each row: the facts that must all hold, as `kind:name`. `const`: an enum constant; `struct`, `func`: a type; `sign`: a name whose
 # presence proves the feature, while its absence proves nothing.
@@ -95,22 +96,28 @@ _UPPER_FAMILIES = ("map", "program", "link", "attach")
 
 
 class Features:
-    """The answers for one kernel, each found once. `known` are answers from elsewhere (a snapshot)."""
+    """The answers for one kernel, each found once. `known` are answers from elsewhere (a snapshot).
+
+    `askers` answer for whole families of features that BTF knows nothing of.
+    """
 
     def __init__(
         self,
         btf: Callable[[], Btf | None],
         probers: Mapping[str, Prober] | None = None,
         known: Mapping[str, bool] | None = None,
+        askers: Mapping[str, Asker] | None = None,
     ) -> None:
         self._btf = btf
+        self._askers = askers or {}
         self._probers = probers or {}
         self._answers: dict[str, bool | None] = dict(known or {})
 
     def has(self, name: str) -> bool | None:
         """Whether the kernel has the feature; None when neither BTF nor a prober can tell, and for unknown names."""
         if name not in self._answers:
-            answer = self._from_btf(name)
+            family, _, rest = name.partition(":")
+            answer = self._askers[family](rest) if family in self._askers else self._from_btf(name)
             if answer is not False and name in self._probers:
                 tried = self._probers[name]()
                 answer = answer if tried is None else tried

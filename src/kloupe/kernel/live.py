@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from .arch import arch_table
 from .facts import KernelFacts
-from .features import Prober
+from .features import Asker, Prober
 from .kallsyms import Kallsyms
 from .kernel_types import KernelTypes
 from .tracing_dir import PLACES, TracingDir
@@ -19,7 +19,7 @@ _FIRST_PID_NAMESPACE = 0xEFFFFFFC
 class LiveTarget(KernelFacts):
     """Facts of this machine's kernel, read when asked for.
 
-    `probers` try out features that the kernel's types cannot tell (by feature name); `btf` replaces the path of the kernel's
+    `probers` and `askers` try out features that the kernel's types cannot tell (by the name of a feature or a family); `btf` replaces the path of the kernel's
     own BTF; `tracing_places` are the folders where tracefs may be mounted.
     """
 
@@ -29,6 +29,7 @@ class LiveTarget(KernelFacts):
         btf: str = "",
         tracing_places: Sequence[str] = PLACES,
         locate_tracefs: Callable[[], str] | None = None,
+        askers: Mapping[str, Asker] | None = None,
     ) -> None:
         """Raises NotSupported on an architecture that kloupe does not know."""
         names = os.uname()
@@ -41,6 +42,7 @@ class LiveTarget(KernelFacts):
             Kallsyms(),
             pid_namespace=_pid_namespace(),
             probers=probers,
+            askers=askers,
         )
 
 

@@ -28,6 +28,7 @@ class TracingDir:
         self._path: str | None = None
         self._formats: dict[tuple[str, str], TracepointFormat | None] = {}
         self._functions: list[tuple[str, str]] | None = None
+        self.has_own_functions = False  # `use_functions` gave the list in place of the kernel's
 
     @property
     def path(self) -> str | None:
@@ -79,6 +80,14 @@ class TracingDir:
         pairs = _listed_events(listed) if listed is not None else _event_folders(root)
         wants_category, wants_event = matcher(category), matcher(event)
         return sorted(pair for pair in pairs if wants_category(pair[0]) and wants_event(pair[1]))
+
+    def use_functions(self, path: str) -> None:
+        """Take the functions that can be traced from a file, whatever the kernel says. Raises MissingFacts, PermissionNeeded."""
+        text = read_text(path)
+        if text is None:
+            raise MissingFacts(f"cannot read {path}: no such file")
+        self._functions = [_filter_function(line) for line in text.splitlines() if line]
+        self.has_own_functions = True
 
     def functions(self) -> list[tuple[str, str]] | None:
         """(name, module or "") of every function that ftrace can trace, in file order; None where the list cannot be read."""

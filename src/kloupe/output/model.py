@@ -26,13 +26,17 @@ class MapTable:
 
 @record(frozen=True)
 class Place:
-    """A place in the script that a message points at; `text` is its line (empty: not shown). Columns in bytes from 1."""
+    """A place in the script that a message points at; `text` is its line (empty: not shown). Columns in bytes from 1.
+
+    `expanded_from` are the macro calls that it came out of, innermost first.
+    """
 
     file: str
     line: int
     column: int
     end_column: int
     text: str = ""
+    expanded_from: tuple[Place, ...] = ()
 
 
 @record(frozen=True)

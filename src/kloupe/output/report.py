@@ -24,6 +24,11 @@ def excerpt(place: Place) -> str:
     return place.text.replace("\t", "    ") + "\n" + " " * pad + "~" * marks + "\n"
 
 
+def calls(severity: str, place: Place, color: bool = False) -> str:
+    """The macro calls that a place came out of, each with its line; empty for text of the script itself."""
+    return "".join(message_line(severity, "expanded from", call, color) + excerpt(call) for call in place.expanded_from)
+
+
 def message_line(severity: str, text: str, place: Place | None = None, color: bool = False) -> str:
     """`place: SEVERITY: text` and a newline; one newline at the end of `text` is dropped."""
     line = f"{severity}: {text.removesuffix(chr(10))}" if severity else text.removesuffix("\n")

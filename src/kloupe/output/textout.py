@@ -11,7 +11,7 @@ from .histogram import bars, buckets
 from .model import BenchResult, HelperFailure, MapTable, Place, PrintEach, PrintRecords, TestResult
 from .names import Names
 from .printf import Printf
-from .report import excerpt, message_line
+from .report import calls, excerpt, message_line
 from .sink import Sink
 from .text import key_text_of, text_of
 from .time_series import chart
@@ -90,11 +90,13 @@ class TextOutput:
     def message(self, kind: str, place: Place, text: bytes) -> None:
         """See `model.Output`."""
         severity = "ERROR" if kind == "errorf" else "WARNING"
-        self._complain(message_line(severity, text_of_bytes(text), place, self._color))
+        line = message_line(severity, text_of_bytes(text), place, self._color)
+        self._complain(line + calls(severity, place, self._color))
 
     def runtime_error(self, place: Place, message: str) -> None:
         """See `model.Output`."""
-        self._complain(message_line("WARNING", message, place, self._color) + excerpt(place))
+        line = message_line("WARNING", message, place, self._color) + excerpt(place)
+        self._complain(line + calls("WARNING", place, self._color))
 
     def helper_error(self, failure: HelperFailure) -> None:
         """See `model.Output`."""

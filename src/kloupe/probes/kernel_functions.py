@@ -12,6 +12,10 @@ from .integers import parse_integer
 from .wildcard import matcher
 
 VMLINUX = "vmlinux"
+# Functions that the kernel lets one trace and that can bring it down, as its own tests of kprobe_multi list them
+# (tools/testing/selftests/bpf/prog_tests/kprobe_multi_test.c).
+_DANGEROUS = {"arch_cpu_idle", "default_idle", "bpf_dispatcher_xdp_func"}
+_DANGEROUS_PREFIXES = ("rcu_", "__ftrace_invalid_address__")
 _UNTRACEABLE = (
     'is not traceable (either non-existing, inlined, or marked as "notrace"); attaching to it will likely fail'
 )
@@ -80,13 +84,19 @@ def module_loaded(target: Target, module: str) -> bool:
 def matching_functions(target: Target, pattern: str, module: str = "") -> list[tuple[str, str]]:
     """(module or "", function) of all probe-able functions that match, sorted; a wildcard module is expanded.
 
-    Pieces that the compiler split off (`f.part.0`) cannot be traced and are left out.
+    Pieces that the compiler split off (`f.part.0`) cannot be traced and are left out, and so is what would be dangerous.
     """
     modules = [module]
     if "*" in module:
         keep = matcher(module)
         modules = [name for name in _modules_with(target, pattern) if keep(name)]
-    return [(m, f) for m in modules for f in target.functions(pattern, m) if ".part." not in f]
+    found = [(m, f) for m in modules for f in target.functions(pattern, m)]
+    return [(m, f) for m, f in found if ".part." not in f and not is_dangerous(f)]
+
+
+def is_dangerous(function: str) -> bool:
+    """Whether probes on a function are known to bring kernels down."""
+    return function in _DANGEROUS or function.startswith(_DANGEROUS_PREFIXES)
 
 
 def _modules_with(target: Target, pattern: str) -> list[str]:

@@ -44,7 +44,7 @@ def _one_function(asking: Asking, place: kf.FunctionPlace, *, returns: bool) -> 
         written = f"{asking.kind}:{place.module}:{place.function}"
         asking.error(f"specified module {place.module} in probe {written} is not loaded.")
         return ()
-    if not any(target.functions(place.function, place.module)):
+    if kf.is_dangerous(place.function) or not any(target.functions(place.function, place.module)):
         kf.warn_untraceable(asking, place.function)
         if not asking.options.unsafe:
             what = f"{place.module}:{place.function}" if place.module else place.function

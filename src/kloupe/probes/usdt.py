@@ -40,7 +40,11 @@ def expand(ap: AttachPoint, target: Target, options: ProbeOptions, diagnostics: 
         written = "*" if options.pid else options.child_path
     found = []
     for binary in open_binaries(asking, written):
-        found += [_point(asking, binary, probe) for probe in _matching(binary, provider or "*", name)]
+        seen: dict[tuple[str, str], int] = {}
+        for probe in _matching(binary, provider or "*", name):
+            marker = (probe.provider, probe.name)
+            found.append(_point(asking, binary, probe, seen.get(marker, 0)))
+            seen[marker] = seen.get(marker, 0) + 1
     return found
 
 
@@ -52,7 +56,7 @@ def _matching(binary: Binary, provider: str, name: str) -> list[UsdtProbe]:
         return []
 
 
-def _point(asking: Asking, binary: Binary, probe: UsdtProbe) -> ProbePoint:
+def _point(asking: Asking, binary: Binary, probe: UsdtProbe, location: int) -> ProbePoint:
     name = f"usdt:{binary.path}:{probe.provider}:{probe.name}"
     params: dict[str, Scalar] = {
         "path": binary.path,
@@ -61,6 +65,7 @@ def _point(asking: Asking, binary: Binary, probe: UsdtProbe) -> ProbePoint:
         "retval": False,
         "pid": asking.options.pid or -1,
         "ref_ctr_offset": probe.semaphore_offset,
+        "location": location,
     }
     context = _context(asking.target, probe)
     return ProbePoint("usdt", name, "kprobe", "", AttachSpec("uprobe", name, params), context)

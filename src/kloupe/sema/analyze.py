@@ -50,7 +50,7 @@ def analyze(program: n.Program, target: Target, options: CompileOptions, diagnos
 
 
 def read_c_part(program: n.Program, target: Target, options: CompileOptions, diagnostics: Diagnostics) -> CTypes:
-    """The declarations before the first probe. Raises ScriptError with exit status 2 for bad C."""
+    """The declarations before the first probe. Mistakes go to `diagnostics`."""
     types = CTypes()
     given = [n.CText(Span(Source(name, text), 0, len(text)), text) for name, text in options.includes]
     parts = [*given, *program.headers, *([program.c_text] if program.c_text is not None else [])]

@@ -66,7 +66,7 @@ class CompileOptions:
     report_failed_reads: bool = False
     mode: str = "run"  # run, test or bench: which of those probes are kept
     includes: tuple[tuple[str, str], ...] = ()  # (name, text) of C headers that are read first
-    read_include: Callable[[str], tuple[str, str] | None] | None = None  # what `#include "..."` names
+    read_include: Callable[[str, bool], tuple[str, str] | None] | None = None  # what an `#include` names
     record: bool = False  # programs send a journal of each run
     whole_contexts: bool = False  # probes know all that they offer, also where the script does not ask for it
     dispatch: bool = True  # one program may stand for many system-call tracepoints

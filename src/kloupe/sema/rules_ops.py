@@ -321,8 +321,7 @@ def _cast(an: Analyzer, node: n.Cast) -> CType:
 
 def _sized_like(target: CType, found: CType) -> CType:
     if isinstance(target, ct.Array) and target.count < 0 and target.element.size:
-        size = found.size - 1 if isinstance(found, ct.String) else found.size
-        return ct.Array(target.element, size // target.element.size)
+        return ct.Array(target.element, found.size // target.element.size)
     if isinstance(target, ct.String) and target.size == 0 and isinstance(found, (ct.String, ct.Array)):
         return ct.String(found.size)
     if isinstance(target, ct.Buffer) and target.capacity == 0:
@@ -341,9 +340,7 @@ def _castable(found: CType, target: CType) -> bool:
     if isinstance(target, ct.Pointer):
         return isinstance(found, (ct.Int, ct.Pointer, ct.Array, ct.Struct, ct.String))
     if isinstance(target, ct.Array):
-        return isinstance(found, (ct.Int, ct.Array, ct.String)) and (
-            found.size == target.size or isinstance(found, ct.String)
-        )
+        return isinstance(found, (ct.Int, ct.Array, ct.String)) and found.size == target.size
     if isinstance(target, ct.String):
         return isinstance(found, (ct.String, ct.Array, ct.Int, ct.Pointer))
     if isinstance(target, ct.Buffer):

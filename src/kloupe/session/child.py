@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Sequence
@@ -40,13 +41,15 @@ def split_command(command: str) -> list[str]:
 def find_program(name: str) -> str:
     """The path of a program, searched on PATH when it has no slash. Raises UsageError."""
     folders = [""] if "/" in name else os.environ.get("PATH", os.defpath).split(":")
+    reason = errno.ENOENT
     for folder in folders:
         path = os.path.join(folder, name) if folder else name
         if os.access(path, os.X_OK) and not os.path.isdir(path):
             return path
-    raise UsageError(
-        f"Failed to fork child: Path '{name}' does not exist or is not executable (No such file or directory)"
-    )
+        if os.path.exists(path):
+            reason = errno.EISDIR if os.path.isdir(path) else errno.EACCES
+    why = os.strerror(reason)
+    raise UsageError(f"Failed to fork child: Path '{name}' does not exist or is not executable ({why})")
 
 
 class ProcessWatch:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..base.errors import InternalError
-from ..base.record import field, record
-from ..image import EventSpec, Image
+from ..base.record import field, record, replace
+from ..image import EventSpec, Image, SourcePlace
 from ..output.decode import bytes_of_text, decoder, text_of_bytes
 from ..output.model import HelperFailure, Output, Place, PrintEach
 from ..output.names import Names
@@ -64,9 +64,13 @@ Factory = Callable[[Scene, EventSpec], Handler]
 
 
 def place_of(spec: EventSpec, *, with_text: bool = True) -> Place:
-    """The event's place in the script."""
-    p = spec.place
-    return Place(p.file, p.line, p.column, p.end_column, p.text if with_text else "")
+    """The event's place in the script, and the macro calls that it came out of."""
+    own = _place(spec.place, spec.place.text if with_text else "")
+    return replace(own, expanded_from=tuple(_place(call, call.text) for call in spec.expanded_from))
+
+
+def _place(p: SourcePlace, text: str) -> Place:
+    return Place(p.file, p.line, p.column, p.end_column, text)
 
 
 def _fields(scene: Scene, spec: EventSpec) -> list[Callable[[Record], Any]]:

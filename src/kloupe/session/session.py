@@ -73,7 +73,7 @@ def programs_of(image: Image, kind: str) -> Iterator[tuple[ProgramSpec, AttachSp
 
 def _count_probes(program: ProgramSpec, failed: set[int]) -> int:
     """How many probes of the script a program serves now; `failed` are the identities of attach points that failed."""
-    points = [spec for spec in program.attach if spec.kind not in ("test", "bench")]
+    points = [s for s in program.attach if s.kind not in ("test", "bench") and not s.params.get("location")]
     attached = sum(1 for spec in points if id(spec) not in failed)
     if attached and program.probe_count and len(points) == 1:  # one attach point in place of many
         return program.probe_count

@@ -1,4 +1,4 @@
-"""Functions that reach into the kernel: debugf, write_user, percpu_kaddr, socket_cookie, kfunc_exist."""
+"""Functions that reach into the kernel: debugf, write_user, percpu_kaddr, socket_cookie, kfunc_exist, kfunc_allowed."""
 
 from __future__ import annotations
 
@@ -146,6 +146,12 @@ def _kfunc_exist(an: Analyzer, node: n.Call) -> CType:
     return ct.BOOL
 
 
+def _kfunc_allowed(an: Analyzer, node: n.Call) -> CType:
+    kind = an.unit.points[0].program_type
+    an.set_const(node, an.target.has(f"kfunc_allowed:{kind}:{an.const(node.arguments[0])}") is True)
+    return ct.BOOL
+
+
 register(
     Function(
         "debugf",
@@ -183,6 +189,15 @@ register(
         1,
         _cookie_infer,
         _cookie,
+    ),
+    Function(
+        "kfunc_allowed",
+        "bool kfunc_allowed(string name)",
+        "Whether the probe's programs may call a kernel function.",
+        ("literal",),
+        1,
+        _kfunc_allowed,
+        _constant_only,
     ),
     Function(
         "kfunc_exist",

@@ -141,13 +141,13 @@ def _exit_infer(an: Analyzer, node: n.Call) -> CType:
 
 
 def _exit(lo: Lowerer, node: n.Call) -> Operand:
-    from ..codegen.lower_events import emit_event
+    from ..codegen.lower_events import emit_exit
     from ..lang import nodes as n
 
     status: Operand = Scalar(0, ct.INT64)
     if node.arguments and isinstance(node.arguments[0], n.Expr):
         status = Scalar(lo.scalar(node.arguments[0]), ct.INT64)
-    emit_event(lo, lo.event("exit", [ct.INT64], node.span), [status])
+    emit_exit(lo, status, node.span)
     lo.leave()
     return lo.nothing()
 

@@ -1,4 +1,4 @@
-"""Strings and buffers: str, buf, strncmp, strcontains, strlen, strstr, strcap, memcmp."""
+"""Strings and buffers: str, buf, strncmp, strcontains, strlen, strstr, strcap."""
 
 from __future__ import annotations
 
@@ -176,8 +176,8 @@ def _buf(lo: Lowerer, node: n.Call) -> Operand:
 # -- comparing and searching ------------------------------------------------------------------------------------
 
 
-def _in_bpf(lo: Lowerer, node: n.Expr, name: str = "") -> Mem:
-    """A string's bytes in frame memory that callbacks can see too."""
+def in_bpf(lo: Lowerer, node: n.Expr, name: str = "") -> Mem:
+    """A value's bytes in frame memory that callbacks can see too."""
     from ..codegen.memory import store
 
     operand = lo.lower(node)
@@ -253,15 +253,19 @@ def _strlen(lo: Lowerer, node: n.Call) -> Operand:
     return Scalar(result, ct.UINT64)
 
 
+def require_text(an: Analyzer, node: n.Node) -> bool:
+    """Report what is neither a string nor memory that may hold one."""
+    if isinstance(an.unit.types[node], (ct.String, ct.Array, ct.Pointer)):
+        return True
+    an.error(node.span, "string-like values must be either strings, arrays or pointers")
+    return False
+
+
 def _search_infer(result: CType):  # type: ignore[no-untyped-def]
     def infer(an: Analyzer, node: n.Call) -> CType:
         a, b = an.const(_expr(node, 0)), an.const(_expr(node, 1))
-        for index in (0, 1):
-            found = an.unit.types[_expr(node, index)]
-            if not isinstance(found, (ct.String, ct.Array, ct.Pointer)):
-                return an.error(
-                    _expr(node, index).span, "string-like values must be either strings, arrays or pointers"
-                )
+        if not require_text(an, _expr(node, 0)) or not require_text(an, _expr(node, 1)):
+            return ct.NONE
         if isinstance(a, str) and isinstance(b, str):
             at = a.find(b)
             an.set_const(node, at >= 0 if isinstance(result, ct.Bool) else at if at >= 0 else NOT_FOUND)
@@ -273,10 +277,11 @@ def _search_infer(result: CType):  # type: ignore[no-untyped-def]
 NOT_FOUND = -2  # what bpftrace's strstr gives (-ENOENT)
 
 
-def _as_string(lo: Lowerer, node: n.Expr, name: str) -> Mem:
+def as_string(lo: Lowerer, node: n.Expr, name: str) -> Mem:
+    """What is like a string as a string in frame memory that callbacks can see too."""
     t = lo.type(node)
     if isinstance(t, ct.String):
-        return _in_bpf(lo, node, name)
+        return in_bpf(lo, node, name)
     from ..codegen.memory import read_string, zero
 
     size = t.size + 1 if isinstance(t, ct.Array) else int(lo.analysis.config["max_strlen"]) + 1
@@ -289,8 +294,8 @@ def _as_string(lo: Lowerer, node: n.Expr, name: str) -> Mem:
 
 def _find(lo: Lowerer, node: n.Call) -> Reg:
     """The position of the needle in the haystack or NOT_FOUND: a loop over positions whose body compares bytes."""
-    haystack = _as_string(lo, _expr(node, 0), "haystack")
-    needle = _as_string(lo, _expr(node, 1), "needle")
+    haystack = as_string(lo, _expr(node, 0), "haystack")
+    needle = as_string(lo, _expr(node, 1), "needle")
     result = lo.b.slot(8, 8, captured=True, name="found")
     lo.b.store(result, 0, 8, NOT_FOUND)
     with lo.b.callback("search", 2, 1) as function:

@@ -164,7 +164,7 @@ def _assert_infer(an: Analyzer, node: n.Call) -> CType:
 
 
 def _assert(lo: Lowerer, node: n.Call) -> Operand:
-    from ..codegen.lower_events import emit_event, settle
+    from ..codegen.lower_events import emit_event, emit_exit, settle
     from ..codegen.lower_expr import condition
 
     fine, failed = lo.b.block(), lo.b.block()
@@ -172,7 +172,7 @@ def _assert(lo: Lowerer, node: n.Call) -> Operand:
     lo.b.start(failed)
     message = settle(lo, lo.lower(_expr(node, 1)))
     emit_event(lo, lo.event("errorf", [message.type], node.span, format="assert failed: %s"), [message])
-    emit_event(lo, lo.event("exit", [ct.INT64], node.span), [Scalar(1, ct.INT64)])
+    emit_exit(lo, Scalar(1, ct.INT64), node.span)
     lo.leave()
     lo.b.start(fine)
     return lo.nothing()
