@@ -101,7 +101,9 @@ def _warn_ignored(line: CommandLine) -> None:
     for key in ("aot", "emit_elf", "emit_llvm"):
         if line.has(key) and not line.has("no_warnings"):
             name = OPTIONS[key].names[0]
-            sys.stderr.write(f"WARNING: {name} is ignored: kloupe uses no LLVM (--emit FILE keeps the compiled script)\n")
+            sys.stderr.write(
+                f"WARNING: {name} is ignored: kloupe uses no LLVM (--emit FILE keeps the compiled script)\n"
+            )
 
 
 def _mode(line: CommandLine) -> str:
