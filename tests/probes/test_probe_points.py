@@ -278,6 +278,12 @@ def test_uprobe_by_address_line_and_cpp_name():
     assert points("u:main", child_path="/bin/app")[0].name == "uprobe:/bin/app:main"
 
 
+def test_an_offset_in_a_file_that_is_no_elf_file():
+    found, messages, _ = expand("u:/etc/passwd:0x10", unsafe=True)
+    assert [p.attach.params["offset"] for p in found] == [16] and "instruction boundary" in messages[0]
+    assert expand("u:/etc/passwd:main", unsafe=True)[0] == [] and expand("u:/etc/passwd:0x10")[0] == []
+
+
 def test_uprobe_wildcards():
     found = points("u:/bin/a*:ma*")
     assert [p.name for p in found] == ["uprobe:/bin/a1:main", "uprobe:/bin/a2:main"]
