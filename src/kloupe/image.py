@@ -139,7 +139,7 @@ class EventSpec:
     print_entry    key, and the value (none: read it)    map       print(@m[k])
     print_map      -                                     map, top, div
     clear, zero    -                                     map
-    exit           i64 status                            -
+    exit           i64 status                            late (of iter: the records of all its objects come first)
     time           -                                     format
     strftime       (a value type, no event)
     system, cat    the arguments                         format

@@ -45,6 +45,8 @@ def test_includes(tmp_path: Path) -> None:
         kloupe(*MACHINE, "-q", "--include", str(tmp_path / "own.h"), "-e", "begin { print(OWN); }").stdout == "7\n\n\n"
     )
     assert kloupe(*MACHINE, "-q", "--include", "errno.h", "-e", "begin { print(EPERM); }").stdout == "1\n\n\n"
+    syscalls = "#include <syscall.h>\nbegin { print(SYS_read == __NR_read); print(syscall_name(SYS_openat)); }"
+    assert kloupe(*MACHINE, "-q", "-e", syscalls).stdout == "true\nopenat\n\n\n"
     done = kloupe(*MACHINE, str(script))
     assert done.returncode == 1 and "'own.h' file not found" in done.stderr and "-I" in done.stderr
 
