@@ -63,7 +63,7 @@ class AttachSpec:
     rawtracepoint  event
     tp_btf         event                         (program type tracing, attach type trace_raw_tp)
     kprobe         function, module, offset, address (0 unless by address), retval (bool)
-    fentry, fexit  function, module
+    fentry, fexit  function, module (of loaded BPF programs "bpf", and then program, type_id)
     uprobe         path, offset (file offset), symbol, retval (bool), pid (-1: all), ref_ctr_offset,
                    location (of usdt: which place of the marker; places after the first, 0, do not count as probes)
     iter           object ("task", "task_file", "task_vma"), pin (path or "")
@@ -143,7 +143,7 @@ class EventSpec:
     print_entry    key, and the value (none: read it)    map       print(@m[k])
     print_map      -                                     map, top, div
     clear, zero    -                                     map
-    exit           i64 status                            -
+    exit           i64 status                            late (of iter: the records of all its objects come first)
     time           -                                     format
     strftime       (a value type, no event)
     system, cat    the arguments                         format

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import random
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,9 +17,9 @@ from kloupe.binfmt.dwarf import DebugInfo
 from kloupe.kernel.binary import ElfBinary, open_binary
 
 
-@pytest.fixture(scope="module", params=["-gdwarf-4", "-gdwarf-5"])
+@pytest.fixture(scope="module", params=["-gdwarf-4", "-gdwarf-5", "-gdwarf-5 -gsplit-dwarf"])
 def binary(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ElfBinary:
-    return open_binary(build(tmp_path_factory.mktemp("dwarf"), "sample", SOURCE, "-O0", request.param))
+    return open_binary(build(tmp_path_factory.mktemp("dwarf"), "sample", SOURCE, "-O0", *request.param.split()))
 
 
 def test_signature(binary: ElfBinary) -> None:
@@ -80,6 +82,39 @@ def test_file_without_debug_information(tmp_path: Path) -> None:
     assert plain.function_arguments("main") is None
     assert plain.struct("struct", "node") is None and plain.line_offsets("plain.c", 1) == []
     assert plain.function_declarations("main") == ()
+
+
+@pytest.fixture
+def split(tmp_path: Path) -> tuple[Path, Path]:
+    """A program and its .dwo file."""
+    program = Path(build(tmp_path, "apart", SOURCE, "-O0", "-gdwarf-5", "-gsplit-dwarf"))
+    return program, next(tmp_path.glob("*.dwo"))
+
+
+def test_split_units_from_a_package_and_missing_ones(split: tuple[Path, Path]) -> None:
+    program, dwo = split
+    tool = shutil.which("llvm-dwp") or shutil.which("llvm-dwp-14")
+    if tool is not None:
+        subprocess.run([tool, "-e", program, "-o", f"{program}.dwp"], check=True)
+    dwo.unlink()
+    binary = open_binary(str(program))
+    if tool is not None:
+        assert binary.function_declarations("visit") == ("node_t* first", "const char* text", "unsigned char flags")
+        Path(f"{program}.dwp").unlink()
+    assert open_binary(str(program)).function_declarations("visit") == ()
+    line = next(n for n, text in enumerate(SOURCE.splitlines(), 1) if "printf(" in text)
+    assert open_binary(str(program)).line_offsets("apart.c", line)
+
+
+def test_damaged_split_units_raise_only_our_errors(split: tuple[Path, Path]) -> None:
+    program, dwo = split
+    data, dice = dwo.read_bytes(), random.Random(4)
+    for _ in range(25):
+        broken = bytearray(data)
+        for _ in range(6):
+            broken[dice.randrange(len(broken))] = dice.randrange(256)
+        dwo.write_bytes(broken)
+        poke(DebugInfo(str(program)))
 
 
 def test_damaged_information_raises_only_our_errors(binary: ElfBinary, tmp_path: Path) -> None:

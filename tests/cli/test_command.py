@@ -45,6 +45,8 @@ def test_includes(tmp_path: Path) -> None:
         kloupe(*MACHINE, "-q", "--include", str(tmp_path / "own.h"), "-e", "begin { print(OWN); }").stdout == "7\n\n\n"
     )
     assert kloupe(*MACHINE, "-q", "--include", "errno.h", "-e", "begin { print(EPERM); }").stdout == "1\n\n\n"
+    syscalls = "#include <syscall.h>\nbegin { print(SYS_read == __NR_read); print(syscall_name(SYS_openat)); }"
+    assert kloupe(*MACHINE, "-q", "-e", syscalls).stdout == "true\nopenat\n\n\n"
     done = kloupe(*MACHINE, str(script))
     assert done.returncode == 1 and "'own.h' file not found" in done.stderr and "-I" in done.stderr
 
@@ -131,6 +133,11 @@ MISTAKES = {
     "near probe": (["-e", "kprob:f { }"], "Did you mean 'kprobe'", 1),
     "unsafe": (["-e", 'begin { system("true"); }'], "Run with --unsafe", 1),
     "bad pattern": (["--probe-filter", "(", "-e", "begin { }"], "Invalid --probe-filter regex", 1),
+    "only tests": (["-e", "test:x { }"], "No probes attached; use --test to run test probes.", 255),
+    "bad mode": (["--mode", "nosuch", "-e", "begin { }"], "--mode must be one of test", 1),
+    "bad feature": (["--no-feature", "uprobe_mult", "-e", "begin { }"], "Did you mean 'uprobe_multi'", 1),
+    "child may not run": (["-c", "/etc/passwd", "-e", "begin { }"], "(Permission denied)", 1),
+    "missing list": (["--traceable-functions", "/no/such", "-e", "begin { }"], "cannot read /no/such", 255),
     "doctor's arguments": (["doctor", "now"], "takes no arguments", 1),
 }
 

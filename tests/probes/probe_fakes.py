@@ -24,7 +24,7 @@ from kloupe.base.diag import Diagnostics
 from kloupe.base.errors import FormatError
 from kloupe.base.source import Source, Span
 from kloupe.kernel.arch import arch_table
-from kloupe.kernel.target import Symbol, TracepointFormat, UsdtArgument, UsdtProbe
+from kloupe.kernel.target import BpfFunction, Symbol, TracepointFormat, UsdtArgument, UsdtProbe
 from kloupe.lang.nodes import AttachPoint
 from kloupe.probes import ProbeOptions, expand_attach_point
 
@@ -284,6 +284,9 @@ class ListingTarget(FakeTarget):
 
     def type_names(self, pattern):
         return [name for name in ("enum pid_type", "struct outer", "struct sched_param") if fnmatchcase(name, pattern)]
+
+    def bpf_functions(self):
+        return [BpfFunction(7, "kprobe_f_1", 3), BpfFunction(8, "kprobe_f_1", 4), BpfFunction(8, "other", 5)]
 
     def mapped_files(self, pid):
         return ["/bin/app", "/lib/libapp.so.1"]

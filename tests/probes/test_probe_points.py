@@ -200,6 +200,18 @@ def test_kprobes_by_trampoline_where_the_kernel_has_none():
     assert points("k:vfs_read+4", target)[0].attach.kind == "kprobe"
 
 
+def test_fentry_and_fexit_of_loaded_programs():
+    target = ListingTarget()
+    found = points("f:bpf:kprobe*", target)
+    assert [p.name for p in found] == ["fentry:bpf:7:kprobe_f_1", "fentry:bpf:8:kprobe_f_1"]
+    assert [p.attach.params["type_id"] for p in found] == [3, 4]
+    assert len({p.context.signature for p in found}) == 1 and not found[0].context.has_args
+    (point,) = points("fexit:bpf:8:other", target)
+    assert (point.name, point.attach_type) == ("fexit:bpf:8:other", "trace_fexit")
+    assert expand("f:bpf:nosuch", target)[1] == ["No matches for fentry bpf:nosuch."]
+    assert expand("f:bpf:7:other", target)[0] == []
+
+
 def test_fentry():
     (point,) = points("f:vfs_read")
     assert (point.name, point.program_type, point.attach_type) == ("fentry:vmlinux:vfs_read", "tracing", "trace_fentry")
@@ -276,6 +288,12 @@ def test_uprobe_by_address_line_and_cpp_name():
         assert point.name == f"uprobe:/bin/app:{0x401108}" and point.attach.params["offset"] == 0x1108
     assert [p.name for p in points("u:/bin/app:cpp:App*")] == ["uprobe:/bin/app:cpp:_ZN3App3runEi"]
     assert points("u:main", child_path="/bin/app")[0].name == "uprobe:/bin/app:main"
+
+
+def test_an_offset_in_a_file_that_is_no_elf_file():
+    found, messages, _ = expand("u:/etc/passwd:0x10", unsafe=True)
+    assert [p.attach.params["offset"] for p in found] == [16] and "instruction boundary" in messages[0]
+    assert expand("u:/etc/passwd:main", unsafe=True)[0] == [] and expand("u:/etc/passwd:0x10")[0] == []
 
 
 def test_uprobe_wildcards():

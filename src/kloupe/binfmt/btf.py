@@ -327,6 +327,11 @@ class Btf:
         found = self.maker.at(position) if position is not None else None
         return found if isinstance(found, Function) else None
 
+    def name_of(self, type_id: int) -> str:
+        """The name of the type with this number."""
+        blob, position = self.locate(type_id)
+        return blob.string(blob.words[position])
+
     def enum_constant(self, name: str) -> tuple[Enum, int] | None:
         """The enum with constant `name`, and its value."""
         offset = self._string_offset(name)

@@ -1,7 +1,7 @@
 """DWARF: function signatures, structs, line tables of a user-space file, read with pyelftools (imported when first needed).
 
-Format: DWARF Debugging Information Format, versions 4 and 5. Type units, compressed sections and abstract origins are followed;
-split debug information (.dwo) is not. Pointers point into user space.
+Format: DWARF Debugging Information Format, versions 4 and 5. Type units, compressed sections, abstract origins and split units
+(see split_dwarf.py) are followed. Pointers point into user space.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from ..base.ctype import CType, Function, Struct
 from ..base.errors import FormatError, KloupeError
 from .dwarf_types import DieTypes, origin, parameters, raw, spell, text
+from .split_dwarf import is_skeleton, whole_unit
 
 _T = TypeVar("_T")
 _SUBPROGRAM = "DW_TAG_subprogram"
@@ -47,6 +48,7 @@ class DebugInfo:
         self._functions: dict[tuple[str, int], Any] = {}
         self._structs: dict[tuple[str, str], Struct | None] = {}
         self._types: DieTypes | None = None
+        self._split: dict[int, Any] = {}  # whole units by the offset of their skeletons
 
     # -- questions --------------------------------------------------------------------------------------------------
 
@@ -85,7 +87,7 @@ class DebugInfo:
     def addresses(self, file: str, line: int, column: int = 0) -> list[int]:
         """Virtual addresses of the statements at file:line (and column, if given), sorted. `file` may be a path's end."""
         found = set()
-        for unit in self._units():
+        for unit in self._own_units():
             program = self._info.line_program_for_CU(unit)
             folder = text(unit.get_top_DIE(), "DW_AT_comp_dir")
             wanted = _files(program, file, folder) if program is not None else set()
@@ -107,6 +109,17 @@ class DebugInfo:
     # -- finding ----------------------------------------------------------------------------------------------------
 
     def _units(self) -> Iterator[Any]:
+        """All units, whole ones in place of their skeletons."""
+        return map(self._whole, self._own_units())
+
+    def _whole(self, unit: Any) -> Any:
+        if not is_skeleton(unit):
+            return unit
+        if unit.cu_offset not in self._split:
+            self._split[unit.cu_offset] = whole_unit(unit, self.path) or unit
+        return self._split[unit.cu_offset]
+
+    def _own_units(self) -> Iterator[Any]:
         if not self._opened:
             self._opened = True
             self._info = self._open()
@@ -128,10 +141,10 @@ class DebugInfo:
         return self._types
 
     def _unit_at(self, address: int) -> Any:
-        next(self._units(), None)
+        next(self._own_units(), None)
         ranges = self._info.get_aranges() if address and self._info is not None else None
         offset = ranges.cu_offset_at_addr(address) if ranges is not None else None
-        return self._info.get_CU_at(offset) if offset is not None else None
+        return self._whole(self._info.get_CU_at(offset)) if offset is not None else None
 
     def _function_die(self, name: str, address: int) -> Any:
         key = (name, address)

@@ -41,7 +41,7 @@ _C_LIBRARY = (
         "pwd.h",
     ),
     *("sched.h", "signal.h", "stdarg.h", "stdbool.h", "stddef.h", "stdint.h", "stdio.h", "stdlib.h", "string.h"),
-    *("strings.h", "termios.h", "time.h", "ucontext.h", "unistd.h", "wchar.h"),
+    *("strings.h", "syscall.h", "termios.h", "time.h", "ucontext.h", "unistd.h", "wchar.h"),
 )
 # Header: the Python module that knows its constants, and how their names begin.
 _CONSTANTS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -51,6 +51,9 @@ _CONSTANTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "in.h": ("socket", ("IPPROTO_",)),
     "stat.h": ("stat", ("S_IF", "S_IS", "S_IR", "S_IW", "S_IX")),
 }
+
+
+SYSCALL_HEADERS = ("syscall.h", "sys/syscall.h", "asm/unistd.h", "linux/unistd.h")
 
 
 def is_served(path: str) -> bool:

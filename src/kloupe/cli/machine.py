@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 
 from ..base.diag import did_you_mean
-from ..base.errors import UsageError
+from ..base.errors import MissingFacts, UsageError
 from ..kernel.features import FEATURES, Prober
 from ..kernel.live import LiveTarget
 from .options import CommandLine
@@ -92,7 +93,12 @@ PROBERS: dict[str, Prober] = {
 @cache
 def live_target() -> LiveTarget:
     """The Target of this machine. Raises NotSupported on an unknown architecture."""
-    return LiveTarget(PROBERS, locate_tracefs=_tracefs, askers={"kfunc_allowed": _kfunc_allowed})
+    btf = os.environ.get("KLOUPE_BTF") or os.environ.get("BPFTRACE_BTF") or ""
+    if btf and not os.path.isfile(btf):
+        raise MissingFacts(
+            f"cannot read {btf}: no such file", hint="BPFTRACE_BTF names the file with the kernel's types."
+        )
+    return LiveTarget(PROBERS, btf, locate_tracefs=_tracefs, askers={"kfunc_allowed": _kfunc_allowed})
 
 
 def chosen_target(line: CommandLine) -> LiveTarget:

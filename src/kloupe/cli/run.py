@@ -8,7 +8,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..base.diag import render_diagnostic
-from ..base.errors import KloupeError, PermissionNeeded, ScriptError, TargetError, UsageError, VerifierError
+from ..base.errors import (
+    AttachError,
+    KloupeError,
+    PermissionNeeded,
+    ScriptError,
+    TargetError,
+    UsageError,
+    VerifierError,
+)
 from ..image import Image
 from .command import use_color
 from .options import OPTIONS, CommandLine
@@ -17,6 +25,7 @@ from .script import base_dir_of, compile_options, import_all, read_source
 if TYPE_CHECKING:
     from ..engine.protocol import Engine
     from ..kernel.facts import KernelFacts
+    from ..lang import nodes as n
     from ..output.model import Output
     from ..output.names import Names
     from ..session.child import ChildProcess
@@ -168,6 +177,8 @@ def _image(line: CommandLine, child_pid: int, mode: str, recorder: Recorder | No
             sys.stderr.write(render_diagnostic(item, color=use_color()))
     image = compilation.image
     assert image is not None
+    if not image.programs:
+        _refuse_checks_only(compilation.program)
     stages = [stage for stage in _stages(line) if stage != "verifier"]
     if stages:
         from .dumps import print_stages
@@ -178,6 +189,13 @@ def _image(line: CommandLine, child_pid: int, mode: str, recorder: Recorder | No
         _write_image(line.get("emit"), image)
         return None
     return image
+
+
+def _refuse_checks_only(program: n.Program) -> None:
+    """Say what a script of test or bench probes only is run with. Raises AttachError."""
+    for kind, option in (("test", "test"), ("bench", "benchmark")):
+        if any(point.provider == kind for probe in program.probes for point in probe.attach_points):
+            raise AttachError(f"No probes attached; use --{kind} to run {option} probes.")
 
 
 def _stages(line: CommandLine) -> list[str]:

@@ -9,8 +9,16 @@ from ..image import Image, ProgramSpec, SourcePlace
 
 TAIL_LINES = 12
 _INSN = re.compile(r"^(\d+): \(")
+_MARKED = re.compile(r"^\s*>>> (\d+) \|")  # how newer kernels point at the instruction among its neighbours
+_HELPER = re.compile(r"call (bpf_\w+)#\d+")
+_NOT_HERE = "helper call is not allowed in probe|Use the helper only from an allowed attach point"
+REFUSED = "the kernel's verifier refused this"
 # What the verifier says -> what it means and what helps. Patterns are parts of the kernel's own messages (kernel/bpf/verifier.c).
 CAUSES: tuple[tuple[str, str], ...] = (
+    (
+        _NOT_HERE,
+        "The kernel allows this function only in some probes (path(): in fentry of a few functions of the file system).",
+    ),
     (
         "BPF program is too large",
         "The program is too long for the verifier: split it over several probes or shorten loops and unrolls.",
@@ -40,12 +48,15 @@ CAUSES: tuple[tuple[str, str], ...] = (
 
 
 def failing_place(log: str, program: ProgramSpec) -> SourcePlace | None:
-    """The script's place of the last instruction that the log names."""
+    """The script's place of the instruction that the log points at, else of the last one it names."""
     last = None
     for text in log.splitlines():
-        match = _INSN.match(text)
+        marked = _MARKED.match(text)
+        match = marked or _INSN.match(text)
         if match:
             last = int(match[1])
+        if marked:
+            break
     if last is None:
         return None
     best = None
@@ -54,6 +65,15 @@ def failing_place(log: str, program: ProgramSpec) -> SourcePlace | None:
             break
         best = program.places[place]
     return best
+
+
+def headline(log: str) -> str:
+    """What was refused, in bpftrace's words where it has some."""
+    if not re.search(_NOT_HERE, log):
+        return REFUSED
+    marked = next((text for text in log.splitlines() if _MARKED.match(text)), log)
+    called = _HELPER.findall(marked)
+    return f"helper {called[-1]} not allowed in probe" if called else REFUSED
 
 
 def verdict(log: str) -> str:
@@ -72,9 +92,7 @@ def explain(error: VerifierError, *, whole: bool = False, image: Image | None = 
     program = next((p for p in image.programs if p.name == error.program), None) if image else None
     place = failing_place(error.log, program) if program else None
     if place is not None:
-        lines.append(
-            f"{place.file}:{place.line}:{place.column}-{place.end_column}: ERROR: the kernel's verifier refused this"
-        )
+        lines.append(f"{place.file}:{place.line}:{place.column}-{place.end_column}: ERROR: {headline(error.log)}")
         lines.append(place.text.replace("\t", "    "))
         tabs = place.text.encode()[: place.column - 1].count(b"\t")
         lines.append(" " * (place.column - 1 + 3 * tabs) + "~" * max(1, place.end_column - place.column))

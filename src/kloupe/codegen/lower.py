@@ -107,7 +107,17 @@ class Lowerer:
             expansion = self.unit.expansions.get(node)
             if expansion is not None:
                 return self.lower(expansion)
-            return LOWER_EXPR[type(node)](self, node)
+            operand = LOWER_EXPR[type(node)](self, node)
+        return self._placed(operand, node.span) if isinstance(operand, Deferred) else operand
+
+    def _placed(self, operand: Deferred, span: Span) -> Deferred:
+        """What is written later belongs to the place where it stands in the script."""
+
+        def into(target: Mem, clean: bool) -> None:
+            with self.b.at(span):
+                operand.into(target, clean)
+
+        return Deferred(operand.type, into)
 
     def statements(self, body: Iterable[n.Stmt]) -> None:
         """Lower statements in order."""

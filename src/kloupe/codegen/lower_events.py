@@ -50,7 +50,8 @@ def emit_event(
 
 def emit_exit(lo: Lowerer, status: Operand, span: Span) -> None:
     """End the session. Timers that fire before user space has heard of it find the mark that `leave_if_ended` reads."""
-    spec = lo.event("exit", [ct.INT64], span)
+    late = {"late": True} if lo.unit.kind == "iter" else {}
+    spec = lo.event("exit", [ct.INT64], span, **late)
     emit_event(lo, spec, [status], lambda: lo.b.store(lo.b.map_value(_ended(lo)), 0, 8, 1))
 
 

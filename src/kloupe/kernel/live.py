@@ -10,6 +10,7 @@ from .facts import KernelFacts
 from .features import Asker, Prober
 from .kallsyms import Kallsyms
 from .kernel_types import KernelTypes
+from .target import BpfFunction
 from .tracing_dir import PLACES, TracingDir
 
 # The inode of the initial pid namespace (PROC_PID_INIT_INO, include/linux/proc_ns.h).
@@ -44,6 +45,12 @@ class LiveTarget(KernelFacts):
             probers=probers,
             askers=askers,
         )
+
+    def bpf_functions(self) -> list[BpfFunction]:
+        """The functions of all loaded BPF programs that have type information. Raises PermissionNeeded."""
+        from .bpf_programs import loaded_functions
+
+        return loaded_functions()
 
 
 def possible_cpus(path: str = "/sys/devices/system/cpu/possible") -> int:

@@ -205,6 +205,23 @@ class ProcessFacts(Protocol):
         """Paths of the ELF files that a process (None: any process) has mapped executable, sorted."""
 
 
+@record(frozen=True)
+class BpfFunction:
+    """A function of a loaded BPF program: the program's id, the function's name and its number in the program's BTF."""
+
+    program: int
+    name: str
+    type_id: int
+
+
+@runtime_checkable
+class ProgramFacts(Protocol):
+    """What a Target may know about the BPF programs that are loaded."""
+
+    def bpf_functions(self) -> list[BpfFunction]:
+        """The functions of all programs that have type information, by program."""
+
+
 @runtime_checkable
 class BinaryNames(Protocol):
     """What a Binary may know besides: C++ names, and parameters as text."""

@@ -10,13 +10,14 @@ from ..kernel.target import ListingFacts, Target
 from ..lang.nodes import AttachPoint
 from . import kernel_functions as kf
 from .asking import Asking
+from .bpf_program import VARIANT, expand_programs, list_programs
 from .model import Kind, ProbeOptions, ProbePoint
 from .trampoline import typed_context, why_not
 from .wildcard import has_wildcard
 
 
 def expand(ap: AttachPoint, target: Target, options: ProbeOptions, diagnostics: Diagnostics) -> Sequence[ProbePoint]:
-    """`fentry:[MODULE:]FUNCTION`, wildcards in both."""
+    """`fentry:[MODULE:]FUNCTION`, wildcards in both; `fentry:bpf:[ID:]FUNCTION` of loaded BPF programs."""
     return expand_function(Asking("fentry", ap, target, options, diagnostics), returns=False)
 
 
@@ -25,8 +26,8 @@ def expand_function(asking: Asking, *, returns: bool) -> Sequence[ProbePoint]:
     if len(asking.parts) not in (1, 2, 3):
         asking.check_count(1, 3)
         return ()
-    if asking.parts[0] == "bpf":
-        return _report_program(asking)
+    if asking.parts[0] == VARIANT:
+        return expand_programs(asking)
     if len(asking.parts) == 3:
         asking.error("Only the 'bpf' variant of this probe supports 4 arguments")
         return ()
@@ -92,21 +93,12 @@ def _point(asking: Asking, module: str, name: str, *, returns: bool) -> ProbePoi
     return ProbePoint(asking.kind, full, "tracing", f"trace_{asking.kind}", spec, context, name)
 
 
-def _report_program(asking: Asking) -> Sequence[ProbePoint]:
-    """Reports about `fentry:bpf:[ID:]PROGRAM`, which attaches to loaded BPF programs."""
-    if len(asking.parts) == 1:
-        asking.error("the 'bpf' variant of this probe requires a bpf program name and optional bpf program id")
-    elif len(asking.parts) == 3 and asking.parts[1] != "*" and not asking.parts[1].isdigit():
-        asking.error("bpf program id must be a number or '*'")
-    else:
-        asking.error(f"{asking.kind} on a loaded BPF program is not supported")
-    return ()
-
-
 def listing(pattern: str, target: Target, options: ProbeOptions) -> Sequence[str]:
     """`MODULE:FUNCTION` of all that a trampoline can carry."""
     if target.has("fentry") is False:
         return ()
+    if pattern.startswith(f"{VARIANT}:"):
+        return list_programs(pattern, target)
     found = []
     for entry in kf.list_functions(pattern, target, with_module=True):
         module, _, name = entry.rpartition(":")
@@ -119,6 +111,8 @@ def listing(pattern: str, target: Target, options: ProbeOptions) -> Sequence[str
 def details(entry: str, target: Target, options: ProbeOptions) -> Sequence[str]:
     """The parameters."""
     module, _, function = entry.rpartition(":")
+    if module.startswith(VARIANT):
+        return ()
     texts = kf.parameter_texts(target, function, module)
     return texts[:-1] if texts and texts[-1].endswith(" retval") else texts
 

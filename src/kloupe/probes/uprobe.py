@@ -13,6 +13,7 @@ from ..kernel.target import Binary, BinaryNames, ProcessFacts, Symbol, Target
 from ..lang.nodes import AttachPoint
 from .asking import Asking
 from .contexts import values_signature
+from .flat_file import FlatFile
 from .kprobe import register_context
 from .model import Context, Kind, ProbeOptions, ProbePoint
 from .uprobe_place import UserPlace, parse_place
@@ -32,7 +33,8 @@ def expand_function(asking: Asking, *, returns: bool) -> Sequence[ProbePoint]:
     place = parse_place(asking, returns=returns)
     if place is None:
         return ()
-    binaries = open_binaries(asking, place.binary)
+    by_offset = place.address is not None and asking.options.unsafe
+    binaries = open_binaries(asking, place.binary, flat=by_offset)
     if place.file:
         return _at_source(asking, place, binaries[0]) if binaries else ()
     if place.address is not None:
@@ -44,8 +46,11 @@ def expand_function(asking: Asking, *, returns: bool) -> Sequence[ProbePoint]:
     return _one_function(asking, place, binaries[0], returns=returns) if binaries else ()
 
 
-def open_binaries(asking: Asking, written: str) -> list[Binary]:
-    """The files that the binary part names: one for a plain name, any number for a wildcard; [] after a report."""
+def open_binaries(asking: Asking, written: str, *, flat: bool = False) -> list[Binary]:
+    """The files that the binary part names: one for a plain name, any number for a wildcard; [] after a report.
+
+    With `flat` a file need not be an ELF file.
+    """
     target, wild = asking.target, has_wildcard(written)
     paths = binary_paths(target, written, asking.options.pid)
     if not paths and not wild:
@@ -54,12 +59,14 @@ def open_binaries(asking: Asking, written: str) -> list[Binary]:
     if len(paths) > 1 and not wild:
         asking.warn(f"attaching to {asking.kind} target file '{paths[0]}' but matched {len(paths)} binaries")
         paths = paths[:1]
-    binaries = []
+    binaries: list[Binary] = []
     for path in paths:
         try:
             binaries.append(target.binary(path))
         except (FormatError, TargetError) as error:
-            if not wild:
+            if flat and isinstance(error, FormatError):
+                binaries.append(FlatFile(path))
+            elif not wild:
                 message = f"{asking.kind} target file '{written}' does not exist or is not executable"
                 asking.error(message, hints=(f"{error}.",))
     return binaries

@@ -18,7 +18,7 @@ from ..probes import check_attach_points, expand_attach_point
 from ..probes.model import ProbePoint
 from ..stdlib.library import library_macros
 from . import calls, rules_basic, rules_ops, rules_stmt  # noqa: F401  (they register their rules)
-from .analyzer import Analyzer, CompileOptions, CTypes
+from .analyzer import Analyzer, CompileOptions, CTypes, ReadInclude
 from .config import read_config
 from .model import Analysis, MapInfo, Unit
 from .rules_ops import require_condition
@@ -58,7 +58,8 @@ def read_c_part(program: n.Program, target: Target, options: CompileOptions, dia
         return types
     from ..cfront import parse_c  # most scripts have no C part
 
-    declarations = parse_c(parts, target, diagnostics, machine=target.arch.name, read_include=options.read_include)
+    read_include = _with_syscalls(options.read_include, target) if options.read_include is not None else None
+    declarations = parse_c(parts, target, diagnostics, machine=target.arch.name, read_include=read_include)
     types.structs = declarations.structs
     types.enums = declarations.enums
     types.typedefs = declarations.typedefs
@@ -66,6 +67,20 @@ def read_c_part(program: n.Program, target: Target, options: CompileOptions, dia
     for enum in declarations.all_enums:
         types.constants.update({name: (enum, value) for name, value in enum.values})
     return types
+
+
+def _with_syscalls(read_include: ReadInclude, target: Target) -> ReadInclude:
+    """Includes with the headers that define the numbers of system calls: of the target, not of this machine."""
+    from ..cfront.headers import SYSCALL_HEADERS
+
+    def read(path: str, quoted: bool) -> tuple[str, str] | None:
+        found = read_include(path, quoted)
+        if found is not None or path not in SYSCALL_HEADERS:
+            return found
+        numbers = target.arch.syscall_numbers.items()
+        return path, "".join(f"#define __NR_{name} {number}\n#define SYS_{name} {number}\n" for name, number in numbers)
+
+    return read
 
 
 def _declare_maps(analysis: Analysis, diagnostics: Diagnostics) -> None:

@@ -49,6 +49,10 @@ def stmt_rule(kind: type[n.Stmt]) -> Callable[[StmtRule], StmtRule]:
     return register
 
 
+# What an `#include` names (and whether in quotes): a name for messages, and the text.
+ReadInclude = Callable[[str, bool], tuple[str, str] | None]
+
+
 @record(frozen=True)
 class CompileOptions:
     """What a script is compiled with, besides its text and the target.
@@ -66,7 +70,7 @@ class CompileOptions:
     report_failed_reads: bool = False
     mode: str = "run"  # run, test or bench: which of those probes are kept
     includes: tuple[tuple[str, str], ...] = ()  # (name, text) of C headers that are read first
-    read_include: Callable[[str, bool], tuple[str, str] | None] | None = None  # what an `#include` names
+    read_include: ReadInclude | None = None
     record: bool = False  # programs send a journal of each run
     whole_contexts: bool = False  # probes know all that they offer, also where the script does not ask for it
     dispatch: bool = True  # one program may stand for many system-call tracepoints

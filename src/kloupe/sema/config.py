@@ -13,11 +13,12 @@ from ..lang import nodes as n
 
 @record(frozen=True)
 class Row:
-    """One config variable: default, and the allowed words for those that take words."""
+    """One config variable: default, and the allowed words for those that take words. `deprecated` ones do nothing any more."""
 
     default: Scalar
     words: tuple[str, ...] = ()
     environment_only: bool = False
+    deprecated: bool = False
 
 
 _FEATURE = ("error", "warn", "enable")
@@ -44,13 +45,18 @@ CONFIG: dict[str, Row] = {
     "stack_mode": Row("bpftrace", ("bpftrace", "perf", "raw", "build_id")),
     "str_trunc_trailer": Row(".."),
     "unstable_dw_ustack": Row("warn", _FEATURE),
-    "unstable_import": Row("warn", _FEATURE),
-    "unstable_macro": Row("warn", _FEATURE),
-    "unstable_map_decl": Row("warn", _FEATURE),
+    "unstable_import_statement": Row("warn", _FEATURE),
     "unstable_tseries": Row("warn", _FEATURE),
     "unstable_typeinfo": Row("warn", _FEATURE),
     "use_blazesym": Row(True),
     "verify_llvm_ir": Row(False, environment_only=True),
+    **{
+        name: Row("", deprecated=True)
+        for name in (
+            *("symbol_source", "max_type_res_iterations"),
+            *("unstable_addr", "unstable_import", "unstable_macro", "unstable_map_decl"),
+        )
+    },
 }
 _PREFIXES = ("BPFTRACE_", "KLOUPE_")
 _NOT_CONFIG = {
@@ -109,6 +115,8 @@ def read_config(
             diagnostics.error(
                 entry.span, f"{entry.key}: not a known configuration option", hints=did_you_mean(key, CONFIG)
             )
+        elif row.deprecated:
+            diagnostics.warning(entry.span, f"{entry.key} is deprecated and has no effect")
         elif row.environment_only:
             diagnostics.error(entry.span, f"{entry.key}: can only be set as an environment variable")
         else:

@@ -47,6 +47,7 @@ class Scene:
     outside: Outside = field(default_factory=LiveOutside)
     interrupted: bool = False  # by a signal: commands that wait to be run are not run any more
     exiting: bool = False  # an exit event has come: later output is dropped
+    leaving: bool = False  # an exit event of an iterator has come: the session ends when nothing more is there
     exit_status: int = 0
     error_count: int = 0
     full_maps: dict[str, int] = field(default_factory=dict)  # map -> updates that found no room
@@ -156,9 +157,11 @@ def _zero(scene: Scene, spec: EventSpec) -> Handler:
 
 def _exit(scene: Scene, spec: EventSpec) -> Handler:
     read = _fields(scene, spec)
+    late = bool(spec.params.get("late"))
 
     def handle(records: Sequence[Record]) -> None:
-        scene.exiting = True
+        scene.leaving = True
+        scene.exiting = not late
         scene.exit_status = int(read[0](records[0])) if read else 0
 
     return Handler(handle)

@@ -262,8 +262,8 @@ class Session:
         self._print(self._take_pending())
         pace = Pace()
         while not (self._stopping or self.scene.exiting):
-            records = self.engine.poll(0) or self._wait(drain=drain)
-            if not records and (drain or self._has_ended()):
+            records = self.engine.poll(0) or (() if self.scene.leaving else self._wait(drain=drain))
+            if not records and (drain or self.scene.leaving or self._has_ended()):
                 break
             if records:
                 self._print(records)

@@ -170,9 +170,14 @@ def _pcomm(lo: Lowerer, node: n.Identifier) -> Operand:
     return Mem(place.base, place.offset, ct.String(COMM_BYTES), ct.Space.KERNEL)
 
 
+# begin and end run in the tracer; where a kernel function is entered or left there is no doubt either.
+_KNOWN_MODES = {"begin": 1, "end": 1, **dict.fromkeys(("fentry", "fexit", "kprobe", "kretprobe"), 0)}
+
+
 def _usermode_infer(an: Analyzer, node: n.Identifier) -> CType:
-    if an.unit.kind in ("begin", "end"):
-        an.set_const(node, 1)
+    known = _KNOWN_MODES.get(an.unit.kind)
+    if known is not None:
+        an.set_const(node, known)
         return ct.UINT8
     if not an.unit.context.registers:
         return an.error(node.span, f"The usermode builtin can not be used with '{an.unit.kind}' probes")

@@ -34,6 +34,24 @@ def traced_foo(program: str) -> str:
         return kloupe("-q", "-c", "./foo", str(script), folder=folder)
 
 
+def check_entry_of_a_loaded_bpf_program() -> None:
+    """fentry on a program that another session has loaded."""
+    words = [sys.executable, "-m", "kloupe", "-e", "interval:ms:50 { @ = count(); }"]
+    watched = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        assert watched.stderr is not None
+        if "Attached" not in watched.stderr.readline():
+            raise AssertionError("the session to be watched did not start")
+        if kloupe("-l", "fentry:vfs_read") == "":
+            raise Skip("this kernel has no fentry")
+        listed = kloupe("-l", "fentry:bpf:interval_ms_50*")
+        assert re.fullmatch(r"fentry:bpf:[0-9]+:interval_ms_50_1\n", listed), listed
+        assert kloupe("-q", "-e", "fentry:bpf:interval_ms_50* { print(probe); exit(); }").startswith(listed)
+    finally:
+        watched.terminate()
+        watched.wait(20)
+
+
 def check_hello_world() -> None:
     assert kloupe("-q", "-e", 'BEGIN { printf("hello, World!\\n"); }') == "hello, World!\n\n\n"
 

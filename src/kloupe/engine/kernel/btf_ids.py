@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from ...base.errors import MissingFacts
-from ...host import bpf
+from ...host import bpf, bpf_functions
 from ...host.fd import OwnedFd
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def _read(name: str) -> bytes:
 
 
 class BtfIds:
-    """Looks names up in vmlinux and in modules. Owns the descriptors of the modules' BTF that it opened."""
+    """Looks names up in vmlinux and in modules. Owns the descriptors of modules' BTF and of programs that it opened."""
 
     def __init__(self) -> None:
         self._blobs: dict[str, Btf] = {}
@@ -72,6 +72,16 @@ class BtfIds:
     def symbol(self, name: str) -> int:
         """The number of a kernel variable, function or struct. Raises MissingFacts."""
         return self._require("type", name, ("VAR", "FUNC", "STRUCT", "UNION", "TYPEDEF"))
+
+    def program(self, identity: int) -> int:
+        """A descriptor of a loaded BPF program. Raises MissingFacts, PermissionNeeded."""
+        key = f"program {identity}"
+        if key not in self._module_fds:
+            fd = bpf_functions.open_program(identity)
+            if fd is None:
+                raise MissingFacts(f"BPF program {identity} is gone")
+            self._module_fds[key] = OwnedFd(fd)
+        return self._module_fds[key].fileno()
 
     def _module_fd(self, module: str) -> int:
         owned = self._module_fds.get(module)

@@ -35,7 +35,7 @@ class LoadedProgram(NamedTuple):
 
 
 class _Target(NamedTuple):
-    """What a load names: BTF number of the function, tracepoint or iterator, and its module's BTF descriptor."""
+    """What a load names: BTF number of the function, tracepoint or iterator, and the descriptor of its module's BTF or its program."""
 
     btf_id: int = 0
     btf_fd: int = 0
@@ -45,6 +45,8 @@ _TargetOf = Callable[[BtfIds, AttachSpec], _Target]
 
 
 def _function_target(ids: BtfIds, spec: AttachSpec) -> _Target:
+    if "program" in spec.params:
+        return _Target(int(spec.params["type_id"]), ids.program(int(spec.params["program"])))
     return _Target(*ids.function(str(spec.params["function"]), str(spec.params.get("module", ""))))
 
 

@@ -17,7 +17,7 @@ _MEANINGS = {
     errno.E2BIG: ("too big for this kernel", ""),
     errno.ENOSPC: ("no room left", "hardware breakpoints: a CPU has few of them (4 on x86_64)"),
     errno.ESRCH: ("no such function or process", ""),
-    errno.ENOENT: ("no such place to attach to", ""),
+    errno.ENOENT: ("no such place to attach to", "for hardware events: this machine has no counter for it"),
     errno.EBUSY: ("in use by another tracer", ""),
     errno.EILSEQ: ("not on an instruction boundary", ""),
 }
