@@ -60,6 +60,42 @@ int main(void) { for (int i = 0; i < 3; i++) fire(40 + i); return gate; }
 """
 
 
+STEADY = r"""
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+volatile int stop;
+int __attribute__((noinline)) leaf(int n) { return n * 3 + 1; }
+int __attribute__((noinline)) fact(int n) { return n < 2 ? 1 : n * fact(n - 1); }
+void *run(void *p) {
+  long wrong = 0;
+  for (int n = 0; !stop; n = (n + 1) & 7) {
+    if (leaf(n) != n * 3 + 1 || fact(5) != 120) wrong++;
+    usleep(100);
+  }
+  *(long *)p = wrong;
+  return 0;
+}
+int main(void) {
+  pthread_t t[3];
+  long wrong[3], failed = 0;
+  for (int i = 0; i < 3; i++) pthread_create(&t[i], 0, run, &wrong[i]);
+  struct pollfd end = {0, POLLIN, 0};
+  while (poll(&end, 1, 5) == 0) {
+    int status, child = fork();
+    if (!child) _exit(fact(4) + leaf(1));
+    if (waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status) != 28) failed++;
+  }
+  stop = 1;
+  for (int i = 0; i < 3; i++) pthread_join(t[i], 0);
+  printf("wrong %ld %ld %ld failed %ld\n", wrong[0], wrong[1], wrong[2], failed);
+  return 7;
+}
+"""
+
+
 def kloupe_words(*arguments: str) -> list[str]:
     """The command line of the ptrace engine."""
     return [sys.executable, "-m", "kloupe", "-q", "--engine", "ptrace", *arguments]
@@ -105,3 +141,19 @@ def without_privileges(*words: str) -> list[str]:
     if run([*prefix, "true"]).returncode:
         pytest.skip("cannot make a place without privileges here")
     return [*prefix, *words]
+
+
+def changed_code(pid: int, program: str) -> list[int]:
+    """The file offsets where a process's code is not what the program's file holds: breakpoints that were left."""
+    data = Path(program).read_bytes()
+    for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+        place, flags, offset = line.split()[:3]
+        if line.endswith(program) and "x" in flags:
+            start, end = (int(part, 16) for part in place.split("-"))
+            with open(f"/proc/{pid}/mem", "rb") as memory:
+                memory.seek(start)
+                found = memory.read(end - start)
+            at = int(offset, 16)
+            kept = data[at : at + end - start].ljust(end - start, b"\0")
+            return [at + index for index in range(end - start) if found[index] != kept[index]]
+    raise AssertionError("the program is not mapped")
