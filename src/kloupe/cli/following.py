@@ -135,3 +135,5 @@ def check(line: CommandLine) -> None:
     """The engine needs somebody to follow. Raises UsageError."""
     if not line.has("child") and not line.has("pid"):
         raise UsageError("the ptrace engine follows processes: give it a command (-c) or a process (-p)")
+    if line.get("pid") == str(os.getpid()):
+        raise UsageError(f"process {os.getpid()} is kloupe itself")

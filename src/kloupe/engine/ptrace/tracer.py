@@ -57,6 +57,7 @@ class Tracer:
         numbers = facts.arch.syscall_numbers
         self.mmap = numbers["mmap"]
         self._execs = {numbers["execve"]: 0, numbers["execveat"]: 1}
+        self._births = frozenset(numbers[name] for name in ("clone", "fork", "vfork", "clone3") if name in numbers)
         self.exec_hooks = bool(routes.exec)
         # whether system calls must be seen (for breakpoints: to find new mappings)
         self.wants_calls = routes.wants_calls or bool(self.places) or self.exec_hooks
@@ -202,10 +203,16 @@ class Tracer:
                 space.placed = set(parent.space.placed)
             process = self.processes[pid] = Process(pid, parent.pid if parent else 0, space)
         thread = self.threads[tid] = Thread(tid, process, filtered)
+        thread.birth = self._birth_call(maker, process if parent is None else parent)
         if maker is not None and maker.process is not process:
             thread.returns = list(maker.returns)
         self.identities.begin(thread)
         return thread
+
+    def _birth_call(self, maker: Thread | None, process: Process) -> tuple[int, ...] | None:
+        """The system call that a new thread will return from."""
+        makers = [maker] if maker is not None else [self.threads[tid] for tid in process.threads if tid in self.threads]
+        return next((each.call for each in makers if each.call is not None and each.call[0] in self._births), None)
 
     # -- system calls ---------------------------------------------------------------------------------------------
 
@@ -246,13 +253,27 @@ class Tracer:
         call = thread.call
         if call is None or not self.active:
             return
+        self._tell_exit(thread, call, info)
+        if self.places and call[0] == self.mmap and call[3] & _PROT_EXEC:
+            self._remap(thread.process.space, info[4], call[2])
+        thread.call = None
+
+    def _tell_exit(self, thread: Thread, call: tuple[int, ...], info: tuple[int, ...]) -> None:
         hooks = self.routes.exit.get(call[0])
         if hooks:
             self.firing.exit(thread, hooks, info)
         if self.routes.every_exit:
             self.firing.exit(thread, self.routes.every_exit, info)
-        if self.places and call[0] == self.mmap and call[3] & _PROT_EXEC:
-            self._remap(thread.process.space, info[4], call[2])
+
+    def _begin(self, thread: Thread) -> None:
+        """The first stop of a new thread: it returns 0 from the call that made it."""
+        thread.call, thread.birth = thread.birth, None
+        if thread.call is not None and self.active:
+            registers = ptrace.registers(thread.tid)
+            file = self.firing.file
+            self._tell_exit(
+                thread, thread.call, (ptrace.OP_EXIT, self._audit, file.pc(registers), file.sp(registers), 0)
+            )
         thread.call = None
 
     def _remap(self, space: AddressSpace, start: int, size: int) -> None:
@@ -365,6 +386,8 @@ class Tracer:
             thread.stopped = False
             ptrace.listen(thread.tid)
             return
+        if thread.birth is not None:
+            self._begin(thread)
         if thread.sampled:
             thread.sampled = False
             if self.active and self.routes.profile:
