@@ -173,24 +173,19 @@ def c_string(data: bytes, at: int) -> str:
     return data[at : end if end >= 0 else len(data)].decode("utf-8", "surrogateescape")
 
 
-def _real_path(path: str) -> str:
-    """Below /proc/PID/root a path may go away at any moment; realpath does not expect that."""
-    try:
-        return os.path.realpath(path)
-    except OSError:
-        return path
-
-
 def debug_file(elf: Elf) -> str:
     """The path of the separate debug file, by build id and then by .gnu_debuglink; "" when there is none."""
     build_id = elf.build_id
-    folder = os.path.dirname(_real_path(elf.path))
+    try:
+        folder = os.path.dirname(os.path.realpath(elf.path))
+    except OSError:  # below /proc/PID of a process that is going
+        return ""
     candidates = [f"{_DEBUG_ROOT}/.build-id/{build_id[:2]}/{build_id[2:]}.debug"] if len(build_id) > 2 else []
     link = c_string(elf.named_content(".gnu_debuglink"), 0)
     if link and "/" not in link:
         candidates += [f"{folder}/{link}", f"{folder}/.debug/{link}", f"{_DEBUG_ROOT}{folder}/{link}"]
     for path in candidates:
-        if not os.path.isfile(path) or _real_path(path) == _real_path(elf.path):
+        if not os.path.isfile(path) or os.path.realpath(path) == os.path.realpath(elf.path):
             continue
         try:
             with open(path, "rb") as file:
