@@ -216,4 +216,5 @@ def test_filters_stop_at_wanted_calls_only() -> None:
     assert [_judge(code, n) for n in (0, 257, 1, 9)] == [RET_TRACE, RET_TRACE, RET_ALLOW, RET_ALLOW]
     assert _judge(code, 9, flags=5) == RET_TRACE
     assert _judge(code, 0, arch=0x40000003) == RET_ALLOW
-    assert _judge(make_filter("x86_64", range(512)), 300) == RET_TRACE
+    assert [_judge(make_filter("x86_64", None), n) for n in (0, 300, 9999, 0xFFFFFFFF)] == [RET_TRACE] * 4
+    assert _judge(make_filter("x86_64", None), 0, arch=0x40000003) == RET_ALLOW

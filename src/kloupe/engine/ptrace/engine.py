@@ -28,7 +28,6 @@ _BATCH_NS = 4_000_000  # records are handed out at least so often
 _SLICE_NS = 50_000_000  # and the session is asked at least so often
 _TICK_S = 0.02  # the timer repeats, in case it fires just before the wait begins
 _NOBODY_S = 0.01
-_NUMBERS = range(512)  # more system calls than there are
 
 
 class Command(Protocol):
@@ -127,7 +126,7 @@ class PtraceEngine:
             self._guarded = filtered and tracer.wants_calls
             if self._guarded:
                 mapping = tracer.mmap if tracer.places else -1
-                self._command.filter = ptrace.make_filter(self._facts.arch.name, tracer.wanted_calls(_NUMBERS), mapping)
+                self._command.filter = ptrace.make_filter(self._facts.arch.name, tracer.wanted_calls(), mapping)
             tracer.follow(self._command.pid, filtered=filtered, guarded=self._guarded, at_once=False)
             self._command.tracer = self
         if self._pid:

@@ -75,11 +75,11 @@ class Tracer:
 
     # -- what must stop -------------------------------------------------------------------------------------------
 
-    def wanted_calls(self, every: range) -> list[int]:
-        """The numbers of the calls that must stop."""
+    def wanted_calls(self) -> list[int] | None:
+        """The numbers of the calls that must stop; None for all."""
         routes = self.routes
         if routes.every_enter or routes.every_exit:
-            return list(every)
+            return None
         numbers = {*routes.enter, *routes.exit}
         return sorted(numbers | set(self._execs)) if self.exec_hooks else sorted(numbers)
 
