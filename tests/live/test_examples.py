@@ -33,20 +33,20 @@ def test_there_are_enough() -> None:
 
 
 def test_opened_files_of_a_command() -> None:
-    done = kloupe("-q", "-c", "/bin/cat /etc/hostname", str(EXAMPLES[2]))
+    done = kloupe("-q", "-c", "/bin/cat /etc/hostname", str(EXAMPLES[4]))
     assert done.returncode == 0 and "/etc/hostname" in done.stdout
 
 
 def test_calls_by_name() -> None:
-    done = kloupe("-q", "-c", "/bin/true", str(EXAMPLES[3]))
+    done = kloupe("-q", "-c", "/bin/true", str(EXAMPLES[5]))
     assert "@calls[tracepoint:syscalls:sys_enter_exit_group]: 1\n" in done.stdout
 
 
 def test_statistics_need_no_privilege() -> None:
-    done = kloupe("-q", "--engine", "machine", str(EXAMPLES[14]))
+    done = kloupe("-q", "--engine", "machine", str(EXAMPLES[16]))
     assert "@stats: { .count = 100, .average = 50, .total = 5050 }\n" in done.stdout
 
 
 def test_the_script_that_tests_itself() -> None:
-    done = kloupe("--engine", "machine", "--test", str(EXAMPLES[15]))
+    done = kloupe("--engine", "machine", "--test", str(EXAMPLES[17]))
     assert done.returncode == 0 and "3 tests ran." in done.stdout

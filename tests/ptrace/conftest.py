@@ -1,7 +1,7 @@
 """The ptrace layer follows processes of its own; a sandbox may forbid even that."""
 
 import pytest
-from following import kloupe_words, run
+from following import cannot_run, kloupe_words, run
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -9,4 +9,4 @@ def ptrace_at_hand() -> None:
     """Skip where ptrace is not allowed."""
     done = run(kloupe_words("-c", "true", "-e", "tracepoint:syscalls:sys_exit_execve { exit() }"))
     if done.returncode:
-        pytest.skip(f"cannot follow processes here: {done.stderr[:200]}")
+        cannot_run(f"cannot follow processes here: {done.stderr[:200]}")

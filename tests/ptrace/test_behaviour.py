@@ -1,6 +1,5 @@
-"""Followed programs behave as if nobody followed them; and it works where nothing is allowed."""
+"""Followed programs behave as if nobody followed them."""
 
-import os
 import re
 import subprocess
 import sys
@@ -8,50 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from following import follow, kloupe_words, lines_with, run, without_privileges
-
-READER = """tracepoint:syscalls:sys_enter_read /comm=="foo"/
-{
-        printf("hello read(%d, %s, %zu) %s [%s] [%s]\\n", args->fd, str(args->buf), args->count, comm, kstack, ustack);
-}
-"""
-FOO = "#!/bin/bash\n\necho x > x\ncat x\n"
-
-
-def _lecture(folder: Path) -> tuple[str, str]:
-    for name, text in (("foo", FOO), ("tracepoint_read.bp", READER)):
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o755)
-    return str(folder / "foo"), str(folder / "tracepoint_read.bp")
-
-
-def test_the_lecture_program_prints_what_the_kernel_engine_prints(tmp_path: Path) -> None:
-    program, script = _lecture(tmp_path)
-    (tmp_path / "short.bt").write_text(
-        'tracepoint:syscalls:sys_enter_read /comm == "foo"/ { printf("hello read(%d, %zu) %s\\n", args->fd, args->count, comm); }'
-    )
-    words = [sys.executable, "-m", "kloupe", "-q", "-c", program, str(tmp_path / "short.bt")]
-    kernel = run([*words, "--engine", "kernel"], cwd=tmp_path)
-    if kernel.returncode:
-        pytest.skip(f"the kernel engine does not run here: {kernel.stderr[:100]}")
-    ours = run([*words, "--engine", "ptrace"], cwd=tmp_path)
-    assert (ours.returncode, ours.stderr) == (0, "")
-    assert lines_with(ours.stdout, "hello") == lines_with(kernel.stdout, "hello")
-    assert len(lines_with(ours.stdout, "hello")) >= 5
-    whole = run([sys.executable, "-m", "kloupe", "--engine", "ptrace", "-c", program, script], cwd=tmp_path)
-    assert whole.stderr.count("kstack is empty") == 1
-    assert "main+" in whole.stdout
-
-
-def test_without_any_privilege(tmp_path: Path) -> None:
-    program, script = _lecture(tmp_path)
-    done = run(without_privileges(sys.executable, "-m", "kloupe", "-c", program, script), cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "following the process with ptrace" in done.stderr.splitlines()[0]
-    assert len(lines_with(done.stdout, "hello read(")) >= 5
-    demo = run(without_privileges(sys.executable, "-m", "kloupe", "demo"))
-    assert (demo.returncode, demo.stderr.count("ERROR")) == (0, 0), demo.stderr
-    assert "hello read(" in demo.stdout and "Next:" in demo.stdout and "main" in demo.stdout
+from following import follow, kloupe_words, run
 
 
 @pytest.mark.parametrize(
@@ -99,15 +55,6 @@ def test_the_first_process_passes_signals_on() -> None:
     assert child.returncode == 0
 
 
-def test_a_foreign_process_is_refused_clearly() -> None:
-    if os.getuid():
-        done = run(kloupe_words("-p", "1", "-e", "tracepoint:syscalls:sys_enter_read {}"))
-    else:
-        done = run(without_privileges(*kloupe_words("-p", "1", "-e", "tracepoint:syscalls:sys_enter_read {}")))
-    assert done.returncode == 1
-    assert "cannot trace process 1" in done.stderr
-
-
 def test_a_failing_program_leaves_the_process_running(monkeypatch: pytest.MonkeyPatch) -> None:
     from kloupe.base.errors import MachineFault
     from kloupe.cli.following import packaged_target
@@ -132,11 +79,14 @@ def test_a_failing_program_leaves_the_process_running(monkeypatch: pytest.Monkey
         "i", target.arch.name, (ProgramSpec("p", "tracepoint", "", exit_0, (), (), (), (), (spec,)),), (), (), (), {}
     )
     monkeypatch.setattr(MachineEngine, "fire", fail)
-    code = "import os, time; time.sleep(0.3); os.getppid(); print('still here')"
-    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    code = "import os; input(); os.getppid(); print('still here')"
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert child.stdin is not None
     with PtraceEngine(Facts(target.arch, target.call_numbers, fields), pid=child.pid) as engine:  # type: ignore[arg-type]
         engine.load(image)
         assert engine.attach() == []
+        child.stdin.write("\n")
+        child.stdin.flush()
         with pytest.raises(MachineFault):
             for _ in range(100):
                 engine.poll(50)

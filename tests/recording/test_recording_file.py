@@ -1,13 +1,17 @@
 """The file: read back to its last complete block, whatever happened to the rest; damage is a FormatError."""
 
 import random
+import tracemalloc
+from contextlib import suppress
 
 import pytest
 from scripted import READ, read_call, record, replay
 
 from kloupe.base.errors import FormatError, UsageError
+from kloupe.recording import write
 from kloupe.recording.format import RUNS, encode_block
 from kloupe.recording.read import Recording
+from kloupe.recording.write import RecordingWriter
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +41,63 @@ def test_a_recording_that_was_cut_anywhere_is_read_up_to_there(recorded, tmp_pat
         assert len(list(recording.runs())) in (0, 20)
     _, messages = replay(str(cut))
     assert "cut off" in messages[-1]
+
+
+def test_cut_at_any_byte_it_is_read_to_the_last_complete_block(recorded, tmp_path):
+    """Blocks of 1, 2, 3, ... runs; every length of the file."""
+    meta = Recording(str(recorded))
+    (chunk,) = meta.chunks()
+    run = chunk[: int.from_bytes(chunk[:4], "little")]
+    path = tmp_path / "many.klr"
+    writer = RecordingWriter(str(path))
+    writer.begin(meta.meta, b"")
+    ends = {path.stat().st_size: 0}  # length of the file -> runs in it
+    for number in range(1, 6):
+        for _ in range(number):
+            writer.add_run(run)
+        writer.flush()
+        ends[path.stat().st_size] = writer.runs
+    writer.close()
+    data = path.read_bytes()
+    whole = len(data)
+    known = 0
+    for size in range(min(ends), whole):
+        known = ends.get(size, known)
+        path.write_bytes(data[:size])
+        found = Recording(str(path))
+        assert not found.complete
+        assert len(list(found.runs())) == known
+    assert known == 15
+    for size in range(min(ends)):  # before its description is there, it is none
+        path.write_bytes(data[:size])
+        with suppress(FormatError):
+            assert list(Recording(str(path)).runs()) == []
+    with pytest.raises(FormatError, match="before its description"):
+        path.write_bytes(data[:20])
+        Recording(str(path))
+
+
+def test_memory_of_the_writer_is_bounded(recorded, tmp_path, monkeypatch):
+    monkeypatch.setattr(write, "_MOST_KNOWN", 1 << 11)
+    monkeypatch.setattr(write, "_MOST_WAITING", 1 << 9)
+    monkeypatch.setattr(write, "_BLOCK_BYTES", 1 << 16)
+    meta = Recording(str(recorded)).meta
+    writer = RecordingWriter(str(tmp_path / "large.klr"))
+    writer.begin(meta, b"")
+    record = bytes(400)
+    tracemalloc.start()
+    for number in range(20_000):
+        writer.add_run(record)
+        writer.add_answer("ksym", [number], ["a_function", 5])
+        writer.add_stack(0, number, (1, 2, 3))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    writer.close()
+    assert peak < 2 << 20
+    found = Recording(str(tmp_path / "large.klr"))
+    assert (found.complete, found.summary["runs"], len(found.stacks)) == (True, 20_000, 20_000)
+    assert found.answer("ksym", [19_999]) == found.answer("ksym", [0]) == ["a_function", 5]
+    assert (tmp_path / "large.klr").stat().st_size < 20_000 * 400 // 10
 
 
 @pytest.mark.parametrize("part", range(1, 8))

@@ -124,7 +124,9 @@ def _action(line: CommandLine) -> Action:
         if given:
             return action
     if line.file is None and not line.get("program") and not line.has("replay"):
-        raise UsageError("USAGE: filename or -e 'program' required.", hint="See kloupe --help.")
+        raise UsageError(
+            "USAGE: filename or -e 'program' required.", hint="See kloupe --help; kloupe demo shows it at work."
+        )
     return _lazy("run")
 
 

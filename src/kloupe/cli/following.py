@@ -30,7 +30,9 @@ def packaged_target() -> PackagedTarget:
     return PackagedTarget()
 
 
-def make_engine(line: CommandLine, image: Image, child: ChildProcess | None, symbolizer: Symbolizer) -> PtraceEngine:
+def make_engine(
+    line: CommandLine, image: Image, child: ChildProcess | None, symbolizer: Symbolizer, supervisor: Supervisor
+) -> PtraceEngine:
     """The engine for the process of -c, that of -p, or both."""
     from ..engine.ptrace.engine import PtraceEngine
     from ..engine.ptrace.facts import Facts
@@ -48,18 +50,25 @@ def make_engine(line: CommandLine, image: Image, child: ChildProcess | None, sym
         pid=int(line.get("pid")) if line.has("pid") else 0,
         remember=symbolizer.remember if uses_user_names(image) else None,
         allow_effects=line.has("unsafe"),
+        ledger=supervisor.ledger,
     )
 
 
 class Supervisor:
     """Two processes from one: the tracer does the work, and the first process passes signals and the exit status on.
 
-    When the user's process is killed, the tracer is told (SIGTERM) and ends as usual: it takes its breakpoints out and lets go. Nobody
-    can do that after the tracer's own death, which is why it is not the process that users and programs know. And the tracer
-    can stay when the command's descendants, being under a filter, still need it.
+    When the user's process is killed, alone or with its process group, the tracer is told (SIGTERM) and ends as usual: it takes its
+    breakpoints out and lets go. That is why it is neither the process that users and programs know nor in its group (the command of -c is:
+    keys and signals reach it as always). When the tracer is killed, the first process takes out what it finds in the ledger. And the
+    tracer can stay when the command or its descendants, being under a filter, still need it.
     """
 
     def __init__(self) -> None:
+        from ..engine.ptrace.ledger import Ledger
+
+        self.ledger = Ledger.shared()
+        self.group = os.getpgrp()  # that of the command
+        self._first = os.getpid()
         self._pipe = -1  # in the tracer: where the exit status goes when it stays behind
 
     def run(self, work: Callable[[Supervisor], int]) -> int:
@@ -67,20 +76,25 @@ class Supervisor:
         sys.stdout.flush()
         sys.stderr.flush()
         read_end, write_end = os.pipe()
-        parent = os.getpid()
         pid = os.fork()
         if pid:
             os.close(write_end)
-            return _watch(pid, read_end)
+            return self._watch(pid, read_end)
         from ..host.ptrace import die_with_parent
 
         os.close(read_end)
         self._pipe = write_end
+        os.setpgid(0, 0)
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # it may write to the terminal all the same
         die_with_parent(signal.SIGTERM)
         signal.signal(signal.SIGHUP, lambda number, frame: os.kill(os.getpid(), signal.SIGTERM))
-        if os.getppid() != parent:
+        if self.is_dead():
             return 143
         return work(self)
+
+    def is_dead(self) -> bool:
+        """In the tracer: whether the first process has ended. Then the command is to go on without us."""
+        return os.getppid() != self._first
 
     def stay_behind(self, status: int, keep: Callable[[], None]) -> None:
         """Let the first process end with this status; go on unseen until `keep` returns."""
@@ -95,16 +109,21 @@ class Supervisor:
         os.close(self._pipe)
         keep()
 
-
-def _watch(pid: int, pipe: int) -> int:
-    for number in _FORWARDED:
-        signal.signal(number, lambda which, frame: _forward(pid, which))
-    word = os.read(pipe, 1)
-    if word:
-        return word[0]
-    _, raw = os.waitpid(pid, 0)
-    status = os.waitstatus_to_exitcode(raw)
-    return status if status >= 0 else 128 - status
+    def _watch(self, pid: int, pipe: int) -> int:
+        for number in _FORWARDED:
+            signal.signal(number, lambda which, frame: _forward(pid, which))
+        word = os.read(pipe, 1)
+        if word:
+            return word[0]
+        self.ledger.undo()  # nothing is left there after a normal end
+        _, raw = os.waitpid(pid, 0)
+        status = os.waitstatus_to_exitcode(raw)
+        if status >= 0:
+            return status
+        sys.stderr.write(
+            f"kloupe: the tracer was ended by {signal.Signals(-status).name}; its breakpoints have been taken out\n"
+        )
+        return 128 - status
 
 
 def _forward(pid: int, number: int) -> None:
@@ -116,3 +135,5 @@ def check(line: CommandLine) -> None:
     """The engine needs somebody to follow. Raises UsageError."""
     if not line.has("child") and not line.has("pid"):
         raise UsageError("the ptrace engine follows processes: give it a command (-c) or a process (-p)")
+    if line.get("pid") == str(os.getpid()):
+        raise UsageError(f"process {os.getpid()} is kloupe itself")

@@ -164,7 +164,7 @@ def help_text() -> str:
         "    kloupe [options] FILE [arguments of the script]",
         "    kloupe [options] -e 'PROGRAM' [arguments of the script]",
         "    kloupe -l [PATTERN]",
-        "    kloupe doctor",
+        "    kloupe demo | doctor",
         "",
         "OPTIONS:",
     ]

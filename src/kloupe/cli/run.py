@@ -65,7 +65,7 @@ def run(line: CommandLine) -> int:
 
 def _run(line: CommandLine, mode: str, supervisor: Supervisor | None) -> int:
     recorder = _recorder(line)
-    child = _start_child(line)
+    child = _start_child(line, supervisor)
     try:
         try:
             image = _image(line, child.pid if child else 0, mode, recorder)
@@ -146,12 +146,13 @@ def _target(line: CommandLine) -> KernelFacts:
     return chosen_target(line)
 
 
-def _start_child(line: CommandLine) -> ChildProcess | None:
+def _start_child(line: CommandLine, supervisor: Supervisor | None) -> ChildProcess | None:
     if not line.has("child"):
         return None
     from ..session.child import ChildProcess, split_command
 
-    return ChildProcess(split_command(line.get("child")))
+    words = split_command(line.get("child"))
+    return ChildProcess(words, supervisor.group, supervisor.is_dead) if supervisor else ChildProcess(words)
 
 
 # -- compiling --------------------------------------------------------------------------------------------------
@@ -333,7 +334,7 @@ def _engine(
         return choose_engine(line.get("engine"), image, show_log="verifier" in _stages(line))
     from .following import make_engine
 
-    return make_engine(line, image, child, symbolizer)
+    return make_engine(line, image, child, symbolizer, supervisor)
 
 
 def _stay_behind(supervisor: Supervisor, engine: Engine, status: int) -> None:

@@ -92,7 +92,7 @@ def compile_options(line: CommandLine, *, child_pid: int = 0, mode: str = "run")
             child_path=child[0] if child else (f"/proc/{pid}/exe" if pid else ""),
         ),
         child_pid=child_pid,
-        only_pid=pid,
+        only_pid=0 if line.get("engine") == "ptrace" else pid,  # it sees nobody else but what the process starts
         unsafe=line.has("unsafe"),
         environment=environment,
         report_failed_reads=line.has("failed_reads"),

@@ -10,7 +10,7 @@ from ..image import AttachSpec, Image, MapSpec, ProgramSpec
 from ..recording.read import Entry, Recording, read_entries
 from .machine.engine import MachineEngine
 from .machine.maps import CurrentCpu, Map
-from .machine.memory import AddressSpace
+from .machine.memory import WINDOW_BITS, AddressSpace
 from .machine.task import NO_STACKS, Task
 from .protocol import AttachFailure
 from .recorded_run import RecordedMemory, RecordedRandom, RecordedStackMap, ReplayClock, Seen
@@ -19,6 +19,7 @@ _QUICK = struct.Struct("=IIQ52xHHQ8x").unpack_from  # length, program, time, con
 _LENGTH = struct.Struct("=I").unpack_from
 _WHO, _WHO_END = journal.IDENTITY.start, journal.IDENTITY.stop
 _IDENTITY = struct.Struct("=QQQQ16sI").unpack
+_HEADER_BYTES = journal.HEADER_BYTES
 _BATCH_RECORDS, _BATCH_RUNS = 512, 4096
 # What user space does about such events depends on when it gets to them, so they are handed over at once.
 _AT_ONCE = frozenset(("print_map", "print_entry", "clear", "zero", "exit", "time", "system", "cat"))
@@ -55,6 +56,7 @@ class ReplayEngine(MachineEngine):
         self._chunk = b""
         self._at = 0  # of the next run in the chunk
         self._nothing = RecordedMemory([], self._missing)
+        self._window = self._core.context_address >> WINDOW_BITS
         self._at_once: frozenset[int] = frozenset()
         self._on_request: set[str] = set()
         self._limits = (0, 0)  # of the script's stacks: kernel, user
@@ -184,19 +186,28 @@ class ReplayEngine(MachineEngine):
         self.runs += 1
         key = chunk[at + _WHO : at + _WHO_END]
         task = self._tasks.get(key) or self._new_task(key)
-        start = at + journal.HEADER_BYTES
+        start = at + _HEADER_BYTES
         context = chunk[start : start + size]
         entries = start + (size + 7 & ~7)
         if entries < at + length:
             return self._replay_with(
                 targets, context, task, read_entries(chunk, entries, at + length, self.recording.path)
             )
-        if self._clock.readings or self._random.numbers:
+        return self._replay_plain(targets, context, task)
+
+    def _replay_plain(self, targets: tuple[Target, ...], context: bytes, task: Task) -> int:
+        """A run that asked for nothing: what differs from the one before is the context and the task."""
+        core = self._core
+        if core.memory is not self._nothing:
+            core.set_event(b"", task, self._nothing, NO_STACKS, 0, 0, {}, False)
             self._forget()
+        core.space.readable[self._window] = core.context = context
+        core.task = task
+        core.cpu.number = task.cpu if task.cpu < core.cpu.count else 0
         result = 0
         for name, cookie in targets:
             probe = self._probes[name]
-            self._core.set_event(context, task, self._nothing, NO_STACKS, cookie, 0, {}, False)
+            core.cookie = cookie
             result = self._run(probe.translation or self._translation(probe))
         return result
 

@@ -66,7 +66,7 @@ _local_at, _remote_at = ctypes.addressof(_local), ctypes.addressof(_remote)
 _CHUNK = 4096
 _chunk = ctypes.create_string_buffer(_CHUNK)
 _chunk_at = ctypes.addressof(_chunk)
-_unpack_info = struct.Struct("=B3xIQQQ6Q").unpack_from  # struct ptrace_syscall_info: op, arch, ip, sp, nr or rval, args
+_unpack_info = struct.Struct("=B3xIQQq6Q").unpack_from  # struct ptrace_syscall_info: op, arch, ip, sp, nr or rval, args
 
 
 def _call(request: int, tid: int, address: int = 0, data: int = 0) -> int:
@@ -218,19 +218,24 @@ def can_filter() -> bool:
     return True
 
 
-def make_filter(arch: str, numbers: Sequence[int], exec_mapping: int = -1) -> bytes:
-    """A seccomp filter (array of struct sock_filter) that stops at these calls, and at `exec_mapping` (mmap) with PROT_EXEC.
+def make_filter(arch: str, numbers: Sequence[int] | None, exec_mapping: int = -1) -> bytes:
+    """A seccomp filter (array of struct sock_filter) that stops at these calls (None: all), and at `exec_mapping` (mmap) with PROT_EXEC.
 
     Calls of another architecture's numbering (32-bit) are left alone.
     """
     rows = [(_LOAD, 0, 0, _ARCH_AT), (_EQUAL, 1, 0, AUDIT_ARCHES[arch]), (_RETURN, 0, 0, RET_ALLOW)]
+    if numbers is None:
+        return _filter_code([*rows, (_RETURN, 0, 0, RET_TRACE)])
     rows.append((_LOAD, 0, 0, _NR_AT))
     for number in sorted(set(numbers)):
         rows += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, RET_TRACE)]
     if exec_mapping >= 0 and exec_mapping not in numbers:
         rows += [(_EQUAL, 0, 3, exec_mapping), (_LOAD, 0, 0, _ARG2_AT), (_BITS, 0, 1, _PROT_EXEC)]
         rows.append((_RETURN, 0, 0, RET_TRACE))
-    rows.append((_RETURN, 0, 0, RET_ALLOW))
+    return _filter_code([*rows, (_RETURN, 0, 0, RET_ALLOW)])
+
+
+def _filter_code(rows: Sequence[tuple[int, int, int, int]]) -> bytes:
     return b"".join(struct.pack("=HBBI", *row) for row in rows)
 
 

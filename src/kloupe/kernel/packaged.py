@@ -43,6 +43,19 @@ CALLS = {
     "fadvise64_64": "fadvise64",
     "arm64_personality": "personality",
 }
+# Calls whose tracepoints are not as on x86_64, by the names there: (name, arguments) on the other architecture.
+OTHERWISE = {
+    "aarch64": {
+        # CONFIG_CLONE_BACKWARDS (arch/arm64/Kconfig, kernel/fork.c)
+        "clone": (
+            "clone",
+            "unsigned long clone_flags;unsigned long newsp;int * parent_tidptr;unsigned long tls;int * child_tidptr",
+        ),
+        # include/uapi/asm-generic/unistd.h, mm/fadvise.c
+        "fadvise64": ("fadvise64_64", "int fd;loff_t offset;loff_t len;int advice"),
+        "personality": ("arm64_personality", "unsigned int personality"),  # arch/arm64/kernel/sys.c
+    }
+}
 _HEAD = "name: {}\nID: {}\nformat:\n"
 _NUMBER = "field:int __syscall_nr;\toffset:8;\tsize:4;\tsigned:1;\n"
 _ARGUMENT = "field:{};\toffset:{};\tsize:8;\tsigned:0;\n"
@@ -95,7 +108,8 @@ class PackagedTracing(TracingDir):
     def _calls(self) -> dict[str, str]:
         """name -> declarations of the arguments, separated by `;`."""
         pairs = (line.partition(" ") for line in self._text[0].splitlines())
-        return {name: declarations for name, _, declarations in pairs}
+        otherwise = OTHERWISE.get(self._arch.name, {})
+        return dict(otherwise.get(name, (name, declarations)) for name, _, declarations in pairs)
 
     @cached_property
     def _others(self) -> dict[tuple[str, str], str]:

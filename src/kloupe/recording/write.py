@@ -14,14 +14,15 @@ from .meta import Meta
 
 _BLOCK_BYTES = 1 << 20
 _LONGEST_S = 1.0  # how long a run waits before it is in the file
-_MOST_ANSWERS = 1 << 20
+_MOST_KNOWN = 1 << 16  # questions that are remembered as answered; after that some are answered twice
+_MOST_WAITING = 1 << 13  # stacks and answers that wait for their block
 _LENGTH = struct.Struct("=I").pack
 
 Answer = str | int | list[object] | None
 
 
 class RecordingWriter:
-    """Writes a recording to `path`. Memory is bounded by one block. Raises UsageError when the file cannot be written."""
+    """Writes a recording to `path`. Memory is bounded by one block and what is remembered of answers. Raises UsageError when the file cannot be written."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -62,15 +63,21 @@ class RecordingWriter:
     def add_stack(self, map_number: int, stack_id: int, addresses: Sequence[int]) -> None:
         """What a stack map holds under an id; before the first run that names it is written."""
         self._stacks.append((map_number, stack_id, addresses))
+        if len(self._stacks) >= _MOST_WAITING:
+            self._write_facts()
 
     def add_answer(self, kind: str, question: Sequence[object], answer: Answer, *, once: bool = True) -> None:
         """What the world outside of the programs answered; the same question is kept `once`, or each time, in order."""
         if once:
             key = json.dumps([kind, question])
-            if key in self._known or len(self._known) >= _MOST_ANSWERS:
+            if key in self._known:
                 return
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
             self._known.add(key)
         self._answers.append([kind, list(question), answer])
+        if len(self._answers) >= _MOST_WAITING:
+            self._write_facts()
 
     def tick(self) -> None:
         """Write what waits for too long."""
@@ -81,18 +88,18 @@ class RecordingWriter:
 
     def flush(self) -> None:
         """Write all that was gathered: stacks and answers first, so that runs find them."""
-        out = b""
+        self._write_facts()
+        if self._pieces:
+            self._write(encode_block(RUNS, b"".join(self._pieces)))
+            self._pieces, self._bytes = [], 0
+
+    def _write_facts(self) -> None:
         if self._stacks:
-            out += encode_block(STACKS, json.dumps(self._stacks).encode())
+            self._write(encode_block(STACKS, json.dumps(self._stacks).encode()))
             self._stacks = []
         if self._answers:
-            out += encode_block(ANSWERS, json.dumps(self._answers).encode())
+            self._write(encode_block(ANSWERS, json.dumps(self._answers).encode()))
             self._answers = []
-        if self._pieces:
-            out += encode_block(RUNS, b"".join(self._pieces))
-            self._pieces, self._bytes = [], 0
-        if out:
-            self._write(out)
 
     def close(self, *, lost: int = 0, end_ns: int = 0) -> None:
         """The last block: how many runs there are and how many were lost, and when it ended. May be called twice."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -16,6 +16,8 @@ _GO = b"g"  # what opens the gate
 _LENGTH_BYTES = 4  # otherwise: the length of a seccomp filter, and the filter
 _PIECE = 65536
 _SERVE_MS = 5
+# What Python and we handle or ignore: an exec would pass ignored ones on.
+_CHANGED_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTTOU)
 
 
 class ChildTracer(Protocol):
@@ -102,11 +104,13 @@ def _obey_filter(word: bytes, gate: int) -> None:
 class ChildProcess:
     """A child that waits at its gate until `release`. When we die before, it ends without running anything.
 
-    Raises UsageError when there is no such program.
+    It runs in the process group `group` (0: ours), and outlives us when `spared` says so at the end. Raises UsageError when there is no
+    such program.
     """
 
-    def __init__(self, arguments: Sequence[str]) -> None:
+    def __init__(self, arguments: Sequence[str], group: int = 0, spared: Callable[[], bool] = lambda: False) -> None:
         self.arguments = list(arguments)
+        self._group, self._spared = group, spared
         path = find_program(self.arguments[0])
         gate_read, self._gate = os.pipe()
         self._trouble, trouble_write = os.pipe()  # closed by a successful exec, else it brings the errno
@@ -124,8 +128,11 @@ class ChildProcess:
         """In the child: wait, exec; never returns."""
         try:
             os.close(self._gate)
-            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            for number in _CHANGED_SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
+            if self._group:
+                with suppress(OSError):  # its last process has just ended
+                    os.setpgid(0, self._group)
             word = os.read(gate_read, _PIECE)  # one read only: programs may already see us
             if not word:
                 os._exit(0)
@@ -182,14 +189,14 @@ class ChildProcess:
         return self.status is not None
 
     def close(self) -> None:
-        """End the child if it still runs: SIGTERM, and SIGKILL after a second. A second call does nothing."""
+        """End the child if it still runs and is not spared: SIGTERM, and SIGKILL after a second. A second call does nothing."""
         import time
 
         for fd in (self._gate, self._trouble):
             if fd >= 0:
                 os.close(fd)
         self._gate = self._trouble = -1
-        if not self.ended():
+        if not self.ended() and not self._spared():
             os.kill(self.pid, signal.SIGTERM)
             deadline = time.monotonic() + _TERM_GRACE_S
             while not self.ended() and time.monotonic() < deadline:

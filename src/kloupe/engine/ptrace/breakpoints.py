@@ -7,6 +7,7 @@ import struct
 from collections.abc import Iterable
 from contextlib import suppress
 
+from .ledger import Ledger
 from .maps import Mapping, read_maps
 from .routes import Hook
 
@@ -19,11 +20,12 @@ _COUNTER = struct.Struct("=H")  # a USDT semaphore
 class Breakpoint:
     """A trap at `address` in place of `original`. Calls that wait for a return here are `waiting`."""
 
-    __slots__ = ("address", "entries", "original", "returns", "waiting")
+    __slots__ = ("address", "entries", "original", "returns", "row", "waiting")
 
-    def __init__(self, address: int, original: bytes) -> None:
+    def __init__(self, address: int, original: bytes, row: int) -> None:
         self.address = address
         self.original = original
+        self.row = row  # of the ledger
         self.entries: list[Hook] = []  # run when it is reached
         self.returns: list[Hook] = []  # run when the function that begins here returns
         self.waiting = 0
@@ -32,11 +34,13 @@ class Breakpoint:
 class AddressSpace:
     """The memory that one process, or several since vfork, run in, with the traps in it."""
 
-    def __init__(self, pid: int, trap: bytes) -> None:
+    def __init__(self, pid: int, trap: bytes, ledger: Ledger) -> None:
         self.pid = pid
+        self._ledger = ledger
         self.users = 1
         self.trap = trap
         self.breakpoints: dict[int, Breakpoint] = {}
+        self._gone: dict[int, bytes] = {}  # what stood where traps were taken out
         self.counters: list[int] = []  # addresses of the semaphores that we have raised
         self._fd = -1
         self._slot = -1  # not looked for
@@ -45,14 +49,30 @@ class AddressSpace:
 
     def fork(self, pid: int) -> AddressSpace:
         """The copy that a child has."""
-        copy = AddressSpace(pid, self.trap)
+        copy = AddressSpace(pid, self.trap, self._ledger)
         copy.counters = list(self.counters)
         copy.placed = set(self.placed)
-        copy._slot, copy.slot_code = self._slot, self.slot_code
+        copy._slot = self._slot
+        if self._slot > 0:  # what it holds may have changed since the fork
+            copy.slot_code = copy.read(self._slot, SLOT_BYTES)
         for address, old in self.breakpoints.items():
-            new = copy.breakpoints[address] = Breakpoint(address, old.original)
+            row = self._ledger.note(pid, address, self.trap, old.original)
+            new = copy.breakpoints[address] = Breakpoint(address, old.original, row)
             new.entries, new.returns, new.waiting = old.entries, old.returns, old.waiting
+        copy._gone = dict(self._gone)
+        for address, original in self._gone.items():  # taken out here between the fork and our hearing of it
+            if address not in copy.breakpoints and copy.read(address, len(self.trap)) == self.trap:
+                copy.write(address, original)
         return copy
+
+    @property
+    def is_touched(self) -> bool:
+        """Whether copies of this memory may hold something of ours."""
+        return bool(self.breakpoints or self._gone or self.counters)
+
+    def is_ours(self, address: int) -> bool:
+        """Whether a thread that was trapped at this address ran into a breakpoint, even if that is gone by now."""
+        return address in self.breakpoints or address in self._gone
 
     def write(self, address: int, data: bytes) -> bool:
         """Store, also into read-only pages (proc_pid_mem(5)); False when there is no such memory."""
@@ -74,7 +94,9 @@ class AddressSpace:
         return self._fd
 
     def close(self) -> None:
-        """Release the descriptor."""
+        """The memory is gone: release the descriptor."""
+        for each in self.breakpoints.values():
+            self._ledger.strike(each.row)
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -102,9 +124,13 @@ class AddressSpace:
         found = self.breakpoints.get(address)
         if found is None:
             original = self.read(address, len(self.trap))
-            if len(original) != len(self.trap) or not self.write(address, self.trap):
+            if len(original) != len(self.trap):
                 return None
-            found = self.breakpoints[address] = Breakpoint(address, original)
+            row = self._ledger.note(self.pid, address, self.trap, original)
+            if not self.write(address, self.trap):
+                self._ledger.strike(row)
+                return None
+            found = self.breakpoints[address] = Breakpoint(address, original, row)
         return found
 
     def drop_waiting(self, address: int) -> None:
@@ -115,13 +141,19 @@ class AddressSpace:
         found.waiting -= 1
         if found.waiting <= 0 and not found.entries and not found.returns:
             self.write(address, found.original)
+            self._forget(found)
             del self.breakpoints[address]
+
+    def _forget(self, point: Breakpoint) -> None:
+        self._gone[point.address] = point.original
+        self._ledger.strike(point.row)
 
     def clear(self) -> None:
         """Put everything back as it was."""
         for each in self.breakpoints.values():
             if self.read(each.address, len(self.trap)) == self.trap:
                 self.write(each.address, each.original)
+            self._forget(each)
         for address in self.counters:
             self._count(address, -1)
         if self._slot > 0:

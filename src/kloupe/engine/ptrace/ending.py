@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...host import ptrace
 from .breakpoints import TRAP_ADVANCE
+from .halting import BIRTHS, stop_of, wait_for
 from .tracee import Thread, status_fields
 
 if TYPE_CHECKING:
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 
 _STOP_LIMIT_S = 0.5
 _TRAP_BIT = 1 << signal.SIGTRAP - 1
-_BIRTHS = (ptrace.EVENT_FORK, ptrace.EVENT_VFORK, ptrace.EVENT_CLONE)
 _JOB_STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+_GONE, _IN_JOB_STOP = -1, -2
 
 
 def let_go(tracer: Tracer, *, wards: bool) -> None:
@@ -25,76 +26,77 @@ def let_go(tracer: Tracer, *, wards: bool) -> None:
     while chosen := [thread for thread in tracer.threads.values() if wards or not thread.filtered]:
         for thread in chosen:  # some more may be born meanwhile
             number = _stop(tracer, thread)
-            if number >= 0:
+            if number != _GONE:
                 with suppress(OSError):
-                    ptrace.detach(thread.tid, number)
+                    ptrace.detach(thread.tid, max(number, 0))
             thread.close()
             tracer.threads.pop(thread.tid, None)
 
 
 def clear_breakpoints(tracer: Tracer) -> None:
     """Take all breakpoints out. Threads that have run into one just now are set back before it."""
-    spaces = {process.space for process in tracer.processes.values() if process.space.breakpoints}
-    points = {space: set(space.breakpoints) for space in spaces}
-    for space in {process.space for process in tracer.processes.values()}:
+    spaces = {process.space for process in tracer.processes.values()}
+    touched = {space for space in spaces if space.breakpoints}
+    for space in spaces:
         space.clear()
-    stopped = [thread for thread in tracer.threads.values() if thread.process.space in points]
-    for thread in stopped:
+    for thread in [thread for thread in tracer.threads.values() if thread.process.space in touched]:
         thread.returns.clear()
-        number = _stop(tracer, thread, points[thread.process.space])
-        if number >= 0:
+        number = _stop(tracer, thread)
+        if number == _IN_JOB_STOP:
+            with suppress(OSError):
+                ptrace.listen(thread.tid)
+        elif number != _GONE:
             tracer.resume(thread, number)
 
 
-def _stop(tracer: Tracer, thread: Thread, points: set[int] = frozenset()) -> int:  # type: ignore[assignment]
-    """Stop a thread; gives the signal that is to be delivered to it, 0 for none, -1 when it is gone or cannot be stopped now."""
-    from .tracer import wait_for
-
+def _stop(tracer: Tracer, thread: Thread) -> int:
+    """Stop a thread; gives the signal that is to be delivered to it, 0 for none, or one of the two numbers below 0."""
+    tid = thread.tid
     held = 0
     asked = False
     while True:
-        found = next((each for each in tracer.queue if each[0] == thread.tid), None)
+        found = next((each for each in tracer.queue if each[0] == tid), None)
         if found is not None:
             tracer.queue.remove(found)
         else:
             if not asked:
                 with suppress(OSError):
-                    ptrace.interrupt(thread.tid)
+                    ptrace.interrupt(tid)
                 asked = True
-            found = wait_for(thread.tid, _STOP_LIMIT_S)
-        tid, status = found
-        if tid <= 0:
-            return -1
-        if status & 0xFF != 0x7F:
-            tracer.handle(tid, status)
-            return -1
-        number, event = status >> 8 & 0xFF, status >> 16
-        if event in _BIRTHS:
+            found = wait_for(tid, _STOP_LIMIT_S)
+        if found[0] <= 0:
+            return _GONE
+        if found[1] & 0xFF != 0x7F:
+            tracer.handle(*found)
+            return _GONE
+        number, event = stop_of(found[1])
+        if event in BIRTHS:
             tracer.note_child(thread)
-        if event == ptrace.EVENT_EXEC:  # its memory is new
-            points = set()
-        if not event and number == signal.SIGTRAP and points and _set_back(tracer, thread, points):
+        elif event == ptrace.EVENT_EXEC:
+            tracer.take_over(thread)
+        elif event == ptrace.EVENT_STOP and number in _JOB_STOPS:
+            return _IN_JOB_STOP
+        elif not event and number == signal.SIGTRAP and _set_back(tracer, thread):
             return held
-        if not event and number not in (signal.SIGTRAP, ptrace.SYSCALL_STOP):
+        elif not event and number not in (signal.SIGTRAP, ptrace.SYSCALL_STOP):
             held = number
-        if event == ptrace.EVENT_STOP and number in _JOB_STOPS and not points:
+        if not (thread.process.space.is_touched and _trap_pending(tid)):
             return held
-        if points and _trap_pending(thread.tid):  # it has run into one, and reports that next
-            ptrace.resume(thread.tid)
-            asked = True
-            continue
-        return held
+        ptrace.resume(tid)  # it has run into one, and reports that next
+        asked = True
 
 
-def _set_back(tracer: Tracer, thread: Thread, points: set[int]) -> bool:
+def _set_back(tracer: Tracer, thread: Thread) -> bool:
     file = tracer.firing.file
     registers = ptrace.registers(thread.tid)
     address = file.pc(registers) - TRAP_ADVANCE[file.arch.name]
-    if address not in points:
+    if not thread.process.space.is_ours(address):
         return False
     ptrace.set_registers(thread.tid, file.changed(registers, {file.pc_at: address}))
     return True
 
 
 def _trap_pending(tid: int) -> bool:
-    return bool(int(status_fields(tid).get(b"SigPnd", b"0"), 16) & _TRAP_BIT)
+    fields = status_fields(tid)
+    pending, blocked = (int(fields.get(name, b"0"), 16) for name in (b"SigPnd", b"SigBlk"))
+    return bool(pending & ~blocked & _TRAP_BIT)

@@ -17,6 +17,7 @@ from ..machine.engine import MachineEngine
 from ..protocol import AttachFailure, MapAccess
 from .facts import Facts
 from .firing import Firing
+from .ledger import Ledger
 from .routes import FEEDS, HELPER_CPU, Router, Routes, hook_period_ns
 from .sampler import Sampler
 from .stacks import Unwinding
@@ -27,7 +28,6 @@ _BATCH_NS = 4_000_000  # records are handed out at least so often
 _SLICE_NS = 50_000_000  # and the session is asked at least so often
 _TICK_S = 0.02  # the timer repeats, in case it fires just before the wait begins
 _NOBODY_S = 0.01
-_NUMBERS = range(512)  # more system calls than there are
 
 
 class Command(Protocol):
@@ -49,7 +49,8 @@ class CommandTracer(Protocol):
 class PtraceEngine:
     """Follows `command` (not yet released) and the process `pid`, with all that they start.
 
-    `remember` is called with a pid before its memory goes away, when the script needs user symbols. Used from one thread only.
+    `remember` is called with a pid before its memory goes away, when the script needs user symbols. `ledger` lists the breakpoints for a
+    process that outlives us. Used from one thread only.
     """
 
     name = "ptrace"
@@ -63,6 +64,7 @@ class PtraceEngine:
         remember: Callable[[int], None] | None = None,
         allow_effects: bool = False,
         use_filter: bool = True,
+        ledger: Ledger | None = None,
     ) -> None:
         self._facts = facts
         self._command = command
@@ -71,6 +73,7 @@ class PtraceEngine:
         self._allow_effects = allow_effects
         self._use_filter = use_filter and ptrace.can_filter()
         self._machine = MachineEngine(feeds=FEEDS, allow_effects=allow_effects, task_fields=facts.task_fields)
+        self._ledger = ledger
         self._failures: list[AttachFailure] = []
         self._routes = Routes()
         self._tracer: Tracer | None = None
@@ -111,7 +114,7 @@ class PtraceEngine:
         unwinding = Unwinding(self._facts.arch)
         firing = Firing(self._machine, self._facts, identities, unwinding.user_stack)
         firing.registers_of = ptrace.registers
-        tracer = self._tracer = Tracer(self._routes, self._facts, firing, identities)
+        tracer = self._tracer = Tracer(self._routes, self._facts, firing, identities, self._ledger)
         tracer.on_end = self._on_end
         tracer.on_leave = self._on_leave
         if self._routes.profile:
@@ -123,7 +126,7 @@ class PtraceEngine:
             self._guarded = filtered and tracer.wants_calls
             if self._guarded:
                 mapping = tracer.mmap if tracer.places else -1
-                self._command.filter = ptrace.make_filter(self._facts.arch.name, tracer.wanted_calls(_NUMBERS), mapping)
+                self._command.filter = ptrace.make_filter(self._facts.arch.name, tracer.wanted_calls(), mapping)
             tracer.follow(self._command.pid, filtered=filtered, guarded=self._guarded, at_once=False)
             self._command.tracer = self
         if self._pid:

@@ -15,7 +15,7 @@ from .records import FAKE_REGISTERS, RegisterFile
 from .routes import Hook
 from .tracee import Identities, Thread, TraceeMemory
 
-_RAW_CALL = struct.Struct("=QQ")
+_RAW_CALL = struct.Struct("=Qq")
 _RAW_EXIT = struct.Struct("=Qq")
 _SAMPLE_TAIL = struct.Struct("=QQ")  # sample_period and addr of struct bpf_perf_event_data
 Unwind = Callable[[Thread, bytes], tuple[int, ...]]
@@ -46,7 +46,7 @@ class Firing:
         call = thread.call
         if call is None:
             return
-        result = info[4] - (1 << 64) if info[4] >> 63 else info[4]
+        result = info[4]
         for hook in hooks:
             if hook.layout is not None:
                 context = hook.layout.pack_plain(call[0], result)
@@ -55,11 +55,12 @@ class Firing:
             self._fire(thread, hook, context)
 
     def _of_call(self, hook: Hook, thread: Thread, info: tuple[int, ...], result: int | None) -> bytes:
-        self._memory.registers = self.file.of_call(info[4], info[5:], info[2], info[3], result or 0)
+        number = info[4]
+        self._memory.registers = self.file.of_call(number, info[5:], info[2], info[3], result or 0)
         if hook.shape == "function":
             return self.file.of_function(FAKE_REGISTERS if result is None else 0, result or 0)
         if result is None:
-            return _RAW_CALL.pack(FAKE_REGISTERS, info[4])
+            return _RAW_CALL.pack(FAKE_REGISTERS, number)
         return _RAW_EXIT.pack(FAKE_REGISTERS, result)
 
     def event(self, thread: Thread, hooks: Sequence[Hook], values: Sequence[int | bytes]) -> None:

@@ -69,7 +69,7 @@ class RegisterFile:
         """The user's registers in a system call."""
         words = [0] * (self.size // 8)
         words[self._result] = result & 0xFFFF_FFFF_FFFF_FFFF
-        words[self._number] = number
+        words[self._number] = number & 0xFFFF_FFFF_FFFF_FFFF
         for slot, value in zip(self._arguments, arguments, strict=False):
             words[slot] = value
         words[self._pc], words[self._sp] = pc, sp

@@ -41,7 +41,7 @@ class Thread:
     """A followed thread. `filtered`: only wanted system calls stop it; `awaits_exit`: the next exit of one is wanted."""
 
     __slots__ = (
-        *("awaits_exit", "call", "comm_fd", "exec_path", "filtered", "in_vfork", "process", "returns"),
+        *("awaits_exit", "birth", "call", "comm_fd", "exec_path", "filtered", "in_vfork", "process", "returns"),
         *("sampled", "started", "stopped", "task", "tid"),
     )
 
@@ -51,6 +51,7 @@ class Thread:
         self.filtered = filtered
         self.awaits_exit = False
         self.call: tuple[int, ...] | None = None  # number and arguments of the call under way
+        self.birth: tuple[int, ...] | None = None  # those of the call that made it, until it has returned from that
         self.exec_path = b""
         self.returns: list[PendingReturn] = []
         self.sampled = False  # an interrupt for a sample is under way

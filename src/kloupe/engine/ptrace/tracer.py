@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -15,6 +14,8 @@ from ...host import ptrace
 from .breakpoints import TRAPS, AddressSpace, UserPlaces
 from .facts import Facts
 from .firing import Firing
+from .halting import BIRTHS, hold, stop_of
+from .ledger import Ledger
 from .routes import Hook, Routes
 from .tracee import Identities, Process, Thread, stat_fields, status_fields
 from .traps import Traps
@@ -30,15 +31,17 @@ _OPTIONS = (
 _JOB_STOPS = frozenset((signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU))
 _IGNORED_BY_DEFAULT = frozenset((signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH, signal.SIGCONT))
 _PROT_EXEC = 4
-_SPIN_S = 0.0002
 _PRIO_SHIFT = 100  # /proc/PID/stat shows the kernel's priority less 100 (proc_pid_stat(5))
 
 
 class Tracer:
     """All followed threads. `on_end` is told (pid, raw status) of each process that has ended; `on_leave` before a process loses its memory."""
 
-    def __init__(self, routes: Routes, facts: Facts, firing: Firing, identities: Identities) -> None:
+    def __init__(
+        self, routes: Routes, facts: Facts, firing: Firing, identities: Identities, ledger: Ledger | None = None
+    ) -> None:
         self.routes = routes
+        self._ledger = ledger or Ledger()
         self.threads: dict[int, Thread] = {}
         self.processes: dict[int, Process] = {}
         self.firing = firing
@@ -54,6 +57,7 @@ class Tracer:
         numbers = facts.arch.syscall_numbers
         self.mmap = numbers["mmap"]
         self._execs = {numbers["execve"]: 0, numbers["execveat"]: 1}
+        self._births = frozenset(numbers[name] for name in ("clone", "fork", "vfork", "clone3") if name in numbers)
         self.exec_hooks = bool(routes.exec)
         # whether system calls must be seen (for breakpoints: to find new mappings)
         self.wants_calls = routes.wants_calls or bool(self.places) or self.exec_hooks
@@ -71,11 +75,11 @@ class Tracer:
 
     # -- what must stop -------------------------------------------------------------------------------------------
 
-    def wanted_calls(self, every: range) -> list[int]:
-        """The numbers of the calls that must stop."""
+    def wanted_calls(self) -> list[int] | None:
+        """The numbers of the calls that must stop; None for all."""
         routes = self.routes
         if routes.every_enter or routes.every_exit:
-            return list(every)
+            return None
         numbers = {*routes.enter, *routes.exit}
         return sorted(numbers | set(self._execs)) if self.exec_hooks else sorted(numbers)
 
@@ -91,7 +95,7 @@ class Tracer:
         the process must not outlive us. With `at_once` breakpoints are set now, else when it runs another program. Raises PermissionNeeded, MissingFacts.
         """
         options = self.options(kill=guarded)
-        process = Process(pid, 0, AddressSpace(pid, self.trap))
+        process = Process(pid, 0, AddressSpace(pid, self.trap, self._ledger))
         known: set[int] = set()
         while new := _thread_ids(pid) - known:
             known |= new
@@ -101,7 +105,16 @@ class Tracer:
             raise MissingFacts(f"no process {pid}")
         self.processes[pid] = process
         if self.places and at_once:
-            self.places.place(process.space)
+            self._place_all(process)
+
+    def _place_all(self, process: Process) -> None:
+        """Set breakpoints while no thread is in the middle of a fork: what it makes would have them without being followed."""
+        hold(self, [self.threads[tid] for tid in process.threads])
+        for tid, status in self.queue:
+            if status & 0xFF == 0x7F and stop_of(status)[1] in BIRTHS:
+                self.note_child(self.threads[tid])
+        for each in list(self.processes.values()):
+            self.places.place(each.space)
 
     def _seize(self, pid: int, tid: int, options: int, process: Process, filtered: bool) -> None:
         try:
@@ -144,7 +157,7 @@ class Tracer:
             if thread is None:
                 return
         thread.stopped = thread.started = True
-        number, event = status >> 8 & 0xFF, status >> 16
+        number, event = stop_of(status)
         try:
             if number == ptrace.SYSCALL_STOP:
                 self._on_call(thread)
@@ -179,8 +192,8 @@ class Tracer:
     def _add(self, tid: int, pid: int, parent: Process | None, maker: Thread | None, filtered: bool) -> Thread:
         process = self.processes.get(pid)
         if process is None:
-            space = AddressSpace(pid, self.trap)
-            if parent is not None and (parent.space.breakpoints or parent.space.counters):
+            space = AddressSpace(pid, self.trap, self._ledger)
+            if parent is not None and (parent.space.is_touched):
                 if ptrace.same_memory(parent.pid, pid):
                     space = parent.space
                     space.users += 1
@@ -190,10 +203,16 @@ class Tracer:
                 space.placed = set(parent.space.placed)
             process = self.processes[pid] = Process(pid, parent.pid if parent else 0, space)
         thread = self.threads[tid] = Thread(tid, process, filtered)
+        thread.birth = self._birth_call(maker, process if parent is None else parent)
         if maker is not None and maker.process is not process:
             thread.returns = list(maker.returns)
         self.identities.begin(thread)
         return thread
+
+    def _birth_call(self, maker: Thread | None, process: Process) -> tuple[int, ...] | None:
+        """The system call that a new thread will return from."""
+        makers = [maker] if maker is not None else [self.threads[tid] for tid in process.threads if tid in self.threads]
+        return next((each.call for each in makers if each.call is not None and each.call[0] in self._births), None)
 
     # -- system calls ---------------------------------------------------------------------------------------------
 
@@ -234,13 +253,27 @@ class Tracer:
         call = thread.call
         if call is None or not self.active:
             return
+        self._tell_exit(thread, call, info)
+        if self.places and call[0] == self.mmap and call[3] & _PROT_EXEC:
+            self._remap(thread.process.space, info[4], call[2])
+        thread.call = None
+
+    def _tell_exit(self, thread: Thread, call: tuple[int, ...], info: tuple[int, ...]) -> None:
         hooks = self.routes.exit.get(call[0])
         if hooks:
             self.firing.exit(thread, hooks, info)
         if self.routes.every_exit:
             self.firing.exit(thread, self.routes.every_exit, info)
-        if self.places and call[0] == self.mmap and call[3] & _PROT_EXEC:
-            self._remap(thread.process.space, info[4], call[2])
+
+    def _begin(self, thread: Thread) -> None:
+        """The first stop of a new thread: it returns 0 from the call that made it."""
+        thread.call, thread.birth = thread.birth, None
+        if thread.call is not None and self.active:
+            registers = ptrace.registers(thread.tid)
+            file = self.firing.file
+            self._tell_exit(
+                thread, thread.call, (ptrace.OP_EXIT, self._audit, file.pc(registers), file.sp(registers), 0)
+            )
         thread.call = None
 
     def _remap(self, space: AddressSpace, start: int, size: int) -> None:
@@ -281,7 +314,8 @@ class Tracer:
         thread.in_vfork = False
         self.resume(thread)
 
-    def _on_exec(self, thread: Thread, number: int) -> None:
+    def take_over(self, thread: Thread) -> tuple[int, bytes]:
+        """A thread runs another program in place of its process's; gives its former id and the path that it named."""
         old = ptrace.event_message(thread.tid)
         process = thread.process
         former = self.threads.get(old, thread)
@@ -291,9 +325,14 @@ class Tracer:
             if tid != thread.tid:
                 self._forget(tid)
         self._leave_space(process)
-        process.space = AddressSpace(process.pid, self.trap)
+        process.space = AddressSpace(process.pid, self.trap, self._ledger)
         thread.returns = []
         self.identities.begin(thread)
+        return old, path
+
+    def _on_exec(self, thread: Thread, number: int) -> None:
+        process = thread.process
+        old, path = self.take_over(thread)
         if self.routes.exec and self.active:
             self.firing.event(thread, self.routes.exec, (path or _program(process.pid), thread.tid, old))
         if self.places and self.active:
@@ -347,6 +386,8 @@ class Tracer:
             thread.stopped = False
             ptrace.listen(thread.tid)
             return
+        if thread.birth is not None:
+            self._begin(thread)
         if thread.sampled:
             thread.sampled = False
             if self.active and self.routes.profile:
@@ -410,14 +451,3 @@ def _program(pid: int) -> bytes:
         return os.readlink(b"/proc/%d/exe" % pid)
     except OSError:
         return b""
-
-
-def wait_for(tid: int, limit_s: float) -> tuple[int, int]:
-    """The next stop of one thread; (0, 0) when it takes longer than `limit_s`, (-1, 0) when it is gone."""
-    start = time.monotonic()
-    while True:
-        found = ptrace.wait(tid, os.WNOHANG)
-        waited = time.monotonic() - start
-        if found[0] or waited > limit_s:
-            return found
-        time.sleep(0 if waited < _SPIN_S else _SPIN_S)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from ...host import ptrace
 from . import emulate
-from .breakpoints import TRAP_ADVANCE, AddressSpace, Breakpoint
+from .breakpoints import TRAP_ADVANCE, Breakpoint
 from .facts import Facts
+from .halting import hold, stop_of
 from .tracee import PendingReturn, Thread
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ _TRAP_CODES = (0x80, 1)  # SI_KERNEL (int3 on x86), TRAP_BRKPT
 _CODE_BYTES = 16
 _SYNCHRONOUS = frozenset((signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE))
 _MOST_STEPS = 16
-_STOP_LIMIT_S = 0.05
 
 
 class Traps:
@@ -139,7 +139,10 @@ class Traps:
     def _step_in_place(self, thread: Thread, point: Breakpoint) -> None:
         """Run the original instruction in its place, with the other threads of this memory stopped."""
         space = thread.process.space
-        self._stop_others(thread, space)
+        hold(
+            self._tracer,
+            [each for each in self._tracer.threads.values() if each.process.space is space and each is not thread],
+        )
         space.write(point.address, point.original)
         status, signals = self._run_one(thread)
         space.write(point.address, space.trap)
@@ -153,7 +156,7 @@ class Traps:
             tid, status = 0, 0
             while tid == 0:
                 tid, status = ptrace.wait(thread.tid)
-            number, event = status >> 8 & 0xFF, status >> 16
+            number, event = stop_of(status)
             if tid < 0 or status & 0xFF != 0x7F or (event and event != ptrace.EVENT_STOP):
                 return status, signals
             if event or number == signal.SIGTRAP:
@@ -173,21 +176,3 @@ class Traps:
             with suppress(OSError):
                 ptrace.signal_thread(thread.process.pid, thread.tid, number)
         self._tracer.resume(thread, signals[0] if signals else 0)
-
-    def _stop_others(self, thread: Thread, space: AddressSpace) -> None:
-        """Stop the threads that could run into the gap; what they report is handled afterwards."""
-        from .tracer import wait_for
-
-        queued = {tid for tid, _ in self._tracer.queue}
-        for other in list(self._tracer.threads.values()):
-            if other is thread or other.stopped or other.process.space is not space or other.tid in queued:
-                continue
-            if not other.started or other.in_vfork:
-                continue
-            try:
-                ptrace.interrupt(other.tid)
-            except OSError:
-                continue
-            found = wait_for(other.tid, _STOP_LIMIT_S)
-            if found[0] > 0:
-                self._tracer.queue.append(found)

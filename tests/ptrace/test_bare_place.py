@@ -1,0 +1,105 @@
+"""What a newcomer does first, where nothing is allowed: as an unprivileged user in a bare container."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from following import cannot_run, kloupe_words, lines_with, run, without_privileges
+from lecture import lecture_files
+
+PROJECT = Path(__file__).parents[2]
+NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "build", "dist")
+
+
+def test_the_place_is_bare() -> None:
+    done = run(
+        without_privileges(
+            "sh", "-c", "id -u; grep CapEff /proc/self/status; ls -A /sys/kernel; ls -d /proc/[0-9]* | wc -l"
+        )
+    )
+    user, capabilities, processes = done.stdout.split("\n")[:3]
+    assert user != "0" and int(capabilities.split()[1], 16) == 0 and int(processes) < 8
+
+
+def test_the_lecture_program(tmp_path: Path) -> None:
+    program, script = lecture_files(tmp_path)
+    words = [word for word in kloupe_words("-c", program, script) if word not in ("--engine", "ptrace", "-q")]
+    done = run(without_privileges(*words), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [re.sub(r"\(.*\)", "(...)", line) for line in done.stderr.splitlines()] == [
+        "kloupe: following the process with ptrace (...)",
+        "kloupe: kstack is empty: the ptrace engine does not see the kernel",
+        "Attached 1 probe",
+    ]
+    reads = re.findall(
+        r"^hello read\((\d+), (.*?), (\d+)\) foo/\d+ \[\n\] \[\n(.*?)\n\]$", done.stdout, re.DOTALL | re.MULTILINE
+    )
+    assert len(reads) == len(lines_with(done.stdout, "hello read(")) >= 5
+    assert reads[0][0] == "3" and reads[0][2] == "832"  # the dynamic linker reads the head of a library
+    fd, text, _, stack = reads[-1]
+    assert (fd, text) == ("255", Path(program).read_text())  # bash reads its script again: the buffer holds it already
+    assert re.search(r"^        (__libc_)?read\+\d+$", stack, re.MULTILINE) and "__libc_start_main" in stack
+
+
+def test_a_process_that_is_not_ours_is_refused() -> None:
+    words = kloupe_words("-p", "1", "-e", "tracepoint:syscalls:sys_enter_read {}")
+    done = run(["unshare", "--user", "--map-user=1000", *words])  # process 1 of the machine
+    assert done.returncode
+    assert re.match(r"ERROR: cannot trace process 1: .*\nHINT: it must be yours", done.stderr)
+
+
+def test_kloupe_does_not_follow_itself() -> None:
+    done = run(without_privileges(*kloupe_words("-p", "1", "-e", "tracepoint:syscalls:sys_enter_read {}")))
+    assert (done.returncode, done.stderr) == (1, "ERROR: process 1 is kloupe itself\n")
+
+
+def test_what_the_kernel_would_be_needed_for_is_refused() -> None:
+    words = [*kloupe_words("-e", "kprobe:vfs_read { }")]
+    done = run(without_privileges(*[word for word in words if word not in ("--engine", "ptrace")]))
+    assert done.returncode and "HINT" in done.stderr and "-c COMMAND" in done.stderr
+
+
+def first_command() -> str:
+    """The first line of the README's first block of shell commands."""
+    found = re.search(r"```sh\n(.+)\n", (PROJECT / "README.md").read_text())
+    assert found is not None
+    return found[1]
+
+
+def test_the_first_command_of_the_readme(tmp_path: Path) -> None:
+    checkout = tmp_path / "kloupe"
+    shutil.copytree(PROJECT, checkout, ignore=NOT_COPIED)
+    command = first_command()
+    assert command.endswith("kloupe demo")
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL", "KLOUPE"))
+    }
+    try:
+        done = run(without_privileges("sh", "-c", command), cwd=checkout, env=environment)
+    except subprocess.TimeoutExpired:
+        cannot_run("pip finds no index in time")
+    if "pip" in done.stderr and "No matching distribution" in done.stderr:
+        cannot_run("pip finds no index")
+    assert done.returncode == 0, done.stderr
+    assert "hello read(3, , 832) foo/" in done.stdout
+    assert re.search(r"^@bytes:$", done.stdout, re.MULTILINE) and "\nNext:\n" in done.stdout
+
+
+@pytest.mark.parametrize("forbidden", ["ptrace"])
+def test_where_even_that_is_forbidden_the_demo_says_so_and_runs_in_the_machine(forbidden: str) -> None:
+    """A seccomp filter that answers ptrace with EPERM, as some container runtimes have."""
+    filtered = (
+        "import os, struct, sys; from kloupe.host import ptrace as p\n"
+        "from kloupe.kernel.arch import arch_table\n"
+        "number = arch_table(os.uname().machine).syscall_numbers['ptrace']\n"
+        "code = p.make_filter(os.uname().machine, [number])\n"
+        "code = code.replace(struct.pack('=HBBI', 6, 0, 0, p.RET_TRACE), struct.pack('=HBBI', 6, 0, 0, 0x50001))\n"
+        "p.install_filter(code); os.execv(sys.executable, [sys.executable, '-m', 'kloupe', 'demo'])\n"
+    )
+    done = run(without_privileges(kloupe_words()[0], "-c", filtered))
+    assert done.returncode == 0, done.stderr
+    assert "cannot trace process" in done.stderr and "does not work here" in done.stdout
+    assert "hello from process" in done.stdout and "@squares:" in done.stdout
