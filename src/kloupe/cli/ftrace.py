@@ -14,6 +14,7 @@ PARTS: dict[str, tuple[str, str, str]] = {
     "function": ("ftrace_run", "[FUNC...] [-- CMD]", "every function call (function)"),
     "events": ("ftrace_run", "[EVENT...] [-- CMD]", "tracepoints"),
     "list": ("ftrace_list", "functions|events|tracers|options|clocks [PATTERN]", "what this kernel offers"),
+    "report": ("ftrace_report", "FILE", "print a trace.dat"),
     "restore": ("ftrace_restore", "", "put back what a killed session left, and tell who is tracing"),
 }
 _EXAMPLES = (

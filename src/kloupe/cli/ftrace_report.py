@@ -1,0 +1,70 @@
+"""`kloupe ftrace report FILE`: a trace.dat as text, or as one of the views."""
+
+from __future__ import annotations
+
+import sys
+
+from ..base.errors import UsageError
+from ..ftrace.report.options import ReportOptions
+from ..ftrace.report.text import report_text
+from ..ftrace.source import Trace, open_trace
+from .ftrace_options import VIEW, Words, parse_cpus, parse_number, parse_words
+from .options import Option
+
+REPORT: dict[str, Option] = {
+    "cpu": Option(("--cpu",), "LIST", "only these CPUs, as in 0-3,8"),
+    "from": Option(("--from",), "SECONDS", "only from this time stamp on"),
+    "to": Option(("--to",), "SECONDS", "only up to this time stamp"),
+    "pid": Option(("-p", "--pid"), "PID", "only this task"),
+    "events": Option(("-e", "--event"), "EVENT", "only these events (globs)"),
+    "instance": Option(("--instance",), "NAME", "only this tracing instance"),
+    "raw": Option(("-R", "--raw"), "", "fields instead of each event's own text"),
+    "nanoseconds": Option(("-t", "--nanoseconds"), "", "all digits of the time stamps"),
+}
+
+
+def run(word: str, arguments: list[str]) -> int:
+    """Print a report; 1 when the file was damaged (what could be read is shown)."""
+    words = parse_words(arguments, REPORT | VIEW)
+    if len(words.plain) != 1:
+        raise UsageError("one trace.dat is needed", hint="kloupe ftrace report FILE")
+    trace = open_trace(words.plain[0])
+    write = sys.stdout.write
+    for piece in report_text(trace, report_options(words, trace)):
+        write(piece)
+    sys.stdout.flush()
+    return tell_problems(trace)
+
+
+def report_options(words: Words, trace: Trace) -> ReportOptions:
+    """What the options say. Raises UsageError."""
+    names = [instance.name for instance in trace.instances]
+    for name in words.all("instance"):
+        if name not in names:
+            raise UsageError(f"the file has no instance {name!r}", hint=f"it has: {', '.join(n or 'the main one' for n in names)}")
+    return ReportOptions(
+        cpus=set(parse_cpus(words.get("cpu"))) if words.has("cpu") else None,
+        start_ns=_time_ns(words, "from"),
+        end_ns=_time_ns(words, "to"),
+        pids={parse_number(text, "-p") for text in words.all("pid")} or None,
+        events=words.all("events"),
+        raw=words.has("raw"),
+        nanoseconds=words.has("nanoseconds"),
+        instances=words.all("instance"),
+    )
+
+
+def _time_ns(words: Words, key: str) -> int:
+    """Seconds with up to nine digits behind the point, exactly."""
+    text = words.get(key, "0")
+    whole, _, rest = text.partition(".")
+    if not (whole.isdecimal() and len(whole) < 12 and (rest.isdecimal() or not rest) and len(rest) <= 9):
+        raise UsageError(f"--{key} {text!r} is no time stamp", hint="as in 1234.567890")
+    return int(whole) * 10**9 + int(rest.ljust(9, "0") or "0")
+
+
+def tell_problems(trace: Trace) -> int:
+    """Say on stderr what was wrong with the trace; 1 when something was."""
+    for problem in trace.problems:
+        sys.stderr.write(f"WARNING: {problem}\n")
+    return int(bool(trace.problems))
