@@ -14,8 +14,9 @@ PARTS: dict[str, tuple[str, str, str]] = {
     "function": ("ftrace_run", "[FUNC...] [-- CMD]", "every function call (function)"),
     "events": ("ftrace_run", "[EVENT...] [-- CMD]", "tracepoints"),
     "list": ("ftrace_list", "functions|events|tracers|options|clocks [PATTERN]", "what this kernel offers"),
+    "record": ("ftrace_record", "-o FILE [-t TRACER] [-e EVENT] [FUNC...] [-- CMD]", "raw events into a trace.dat"),
     "report": ("ftrace_report", "FILE", "print a trace.dat"),
-    "restore": ("ftrace_restore", "", "put back what a killed session left, and tell who is tracing"),
+    "restore": ("ftrace_restore", "[FILE]", "put back what a killed session left, and tell who is tracing"),
 }
 _EXAMPLES = (
     "kloupe ftrace graph -- ls",

@@ -70,7 +70,7 @@ class TraceFile:
         self.latency_text = ""
         self.all_buffers: list[Buffer] = []
         self.problems: list[str] = []
-        self.page_header = ""
+        self.page_header = self.event_header = ""
         self.printk_formats = b""
         self.compression = "none"
         self._places: dict[int, list[int]] = {}
@@ -288,6 +288,8 @@ class TraceFile:
             text = c.take(c.number(8)).decode("utf-8", "replace")
             if word == "header_page":
                 self._take_page_header(text)
+            else:
+                self.event_header = text
 
     def _take_page_header(self, text: str) -> None:
         """The size of the field `commit` is that of the kernel's long (the file's own is that of trace-cmd)."""
