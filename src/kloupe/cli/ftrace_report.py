@@ -6,7 +6,7 @@ import sys
 
 from ..base.errors import UsageError
 from ..ftrace.report.options import ReportOptions
-from ..ftrace.report.text import report_text
+from ..ftrace.report.text import write_report
 from ..ftrace.source import Trace, open_trace
 from .ftrace_options import VIEW, Words, parse_cpus, parse_number, parse_words
 from .options import Option
@@ -29,9 +29,8 @@ def run(word: str, arguments: list[str]) -> int:
     if len(words.plain) != 1:
         raise UsageError("one trace.dat is needed", hint="kloupe ftrace report FILE")
     trace = open_trace(words.plain[0])
-    write = sys.stdout.write
-    for piece in report_text(trace, report_options(words, trace)):
-        write(piece)
+    sys.stdout.flush()
+    write_report(trace, report_options(words, trace), sys.stdout.write, sys.stdout.fileno())
     sys.stdout.flush()
     return tell_problems(trace)
 

@@ -71,17 +71,16 @@ def read_batch(page: bytes, order: str, long_bytes: int) -> Batch:
 def _scan(batch: Batch, heads: tuple[int, ...], words: tuple[int, ...], count: int, start: int, time_ns: int) -> str:
     """Fill the batch; gives what is wrong. `heads` are the words with type and delta where little-endian machines have them."""
     add_time, add_offset, add_size = batch.times_ns.append, batch.offsets.append, batch.sizes.append
+    data = start + 4  # where the first record is, once its head is at `start`
     at = 0
     while at < count:
         head = heads[at]
         kind = head & 31
         if 0 < kind < _PADDING:
             time_ns += head >> 5
-            if at + kind >= count:
-                return "an event goes beyond its page"
             add_time(time_ns)
-            add_offset(start + 4 * at + 4)
-            add_size(4 * kind)
+            add_offset(data + (at << 2))
+            add_size(kind << 2)
             at += kind + 1
             continue
         if kind == _PADDING and not head >> 5:
@@ -102,9 +101,13 @@ def _scan(batch: Batch, heads: tuple[int, ...], words: tuple[int, ...], count: i
             time_ns += head >> 5
             if kind == 0:
                 add_time(time_ns)
-                add_offset(start + 4 * at + 8)
+                add_offset(data + (at << 2) + 4)
                 add_size(value - 4)
             at += 1 + length
+    if at > count:  # only the last one can
+        for values in (batch.times_ns, batch.offsets, batch.sizes):
+            values.pop()
+        return "an event goes beyond its page"
     return ""
 
 

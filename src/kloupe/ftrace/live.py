@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from functools import partial
 
@@ -10,7 +11,7 @@ from .control.request import Request
 from .control.setup import matching_events
 from .source import Instance, Stream, Trace
 from .tracedat.tables import Tables
-from .tracedat.write import file_pages
+from .tracedat.write import file_pages, sample_pages
 
 
 def events_of(top: TracingFolder, request: Request) -> list[tuple[str, str]]:
@@ -32,8 +33,16 @@ def trace_of_files(tables: Tables, files: Mapping[int, str]) -> Trace:
     trace.uname = tables.uname
     trace.cpu_count = tables.cpu_count
     trace.btf = _read_btf
-    pages = {cpu: partial(file_pages, path, tables.page_bytes) for cpu, path in sorted(files.items())}
-    trace.instances = [Instance("", tables.clock, [Stream(cpu, give, 1) for cpu, give in pages.items()])]
+    streams = [
+        Stream(
+            cpu,
+            partial(file_pages, path, tables.page_bytes),
+            os.path.getsize(path),
+            partial(sample_pages, path, tables.page_bytes),
+        )
+        for cpu, path in sorted(files.items())
+    ]
+    trace.instances = [Instance("", tables.clock, streams)]
     return trace
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from ..base.record import field, record
 from .batch import Run, batches, merge_batches
@@ -43,11 +44,12 @@ class Comms(dict[int, str]):
 
 @record(eq=False)
 class Stream:
-    """The pages of one CPU of one instance."""
+    """The pages of one CPU of one instance; `size` is about how many bytes they are. `sample(n)` gives about n pages from all over."""
 
     cpu: int
     pages: Callable[[], Iterator[bytes]]
-    size: int = 0
+    size: int
+    sample: Callable[[int], Iterator[bytes]]
 
 
 @record(eq=False)
@@ -90,6 +92,10 @@ class Trace:
         if problem not in self.problems:
             self.problems.append(problem)
 
+    def warm_up(self) -> None:
+        """Read what decoding will need, before processes are forked that would each read it."""
+        self.context.symbols[0]
+
     def argument_text(self, function: int, values: list[int]) -> str:
         """The arguments of a call, for its line."""
         return ", ".join(f"0x{value:x}" for value in values)
@@ -120,7 +126,7 @@ def open_trace(path: str) -> Trace:
     trace.cpu_count = file.cpu_count or max((len(buffer.cpus) for buffer in file.all_buffers), default=0)
     for buffer in file.all_buffers:
         streams = [
-            Stream(place.cpu, lambda b=buffer, p=place: file.pages(b, p), place.size)  # type: ignore[misc]
+            Stream(place.cpu, partial(file.pages, buffer, place), file.raw_size(place), partial(file.sample, buffer, place))
             for place in buffer.cpus
             if place.size
         ]

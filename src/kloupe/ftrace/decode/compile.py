@@ -86,7 +86,15 @@ _LENGTH_BYTES = {"": 4, "hh": 1, "h": 2, "ll": 8, "L": 8, "j": 8, "q": 8}
 def compile_print_format(form: EventFormat, context: Context) -> Render:
     """The function for an event. Raises PrintFormatError when its print format is not understood."""
     text, arguments = parse_print_format(form.print_fmt)
-    return _Compiler(form, context).compile(text, arguments)
+    render: Render = _Compiler(form, context).compile(text, arguments, "p, o, n", "", ())
+    return render
+
+
+def compile_line(form: EventFormat, context: Context, head: str, parameters: str, names: tuple[str, ...]) -> Callable[..., str]:
+    """The same with a line's beginning, a `%` format for the parameters `names`; ends in one newline. Raises PrintFormatError."""
+    text, arguments = parse_print_format(form.print_fmt)
+    newline = "" if text.endswith("\n") else "\n"
+    return _Compiler(form, context).compile(text + newline, arguments, parameters, head, names)
 
 
 class _Compiler:
@@ -102,18 +110,21 @@ class _Compiler:
             )},
         }  # fmt: skip
 
-    def compile(self, text: str, arguments: list[Node]) -> Render:
-        """The whole function."""
+    def compile(
+        self, text: str, arguments: list[Node], parameters: str, head: str, first: tuple[str, ...]
+    ) -> Callable[..., str]:
+        """The whole function, with these parameters; `head` and the values `first` come before the text."""
         template, values = self._template(text, list(arguments))
+        template, values = head + template, [*first, *values]
         body = f"return {template!r} % ({', '.join(values)},)" if values else f"return {template % ()!r}"
         unpack, names = self._unpack()
-        lines = ["def render(p, o, n):"]
+        lines = [f"def render({parameters}):"]
         if names:
             self.scope["unpack"] = unpack
             lines.append(f"    {', '.join(names)}{',' if len(names) == 1 else ''} = unpack(p, o)")
         lines.append(f"    {body}")
         exec("\n".join(lines), self.scope)
-        render: Render = self.scope["render"]
+        render: Callable[..., str] = self.scope["render"]
         return render
 
     # -- fields -----------------------------------------------------------------------------------------------------

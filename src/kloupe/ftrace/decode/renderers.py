@@ -277,3 +277,5 @@ RENDERERS: dict[tuple[str, str], Callable[[EventFormat, Context, Learn], RecordT
     ("tlb", "tlb_flush"): _tlb_flush,
     ("syscalls", "sys_enter_futex"): _futex,
 }  # fmt: skip
+# What these show depends on earlier records.
+STATEFUL = frozenset((("ftrace", "function"),))

@@ -1,15 +1,18 @@
 """Addresses to function names, from the text of /proc/kallsyms, with what was found kept: traces ask for few functions, often.
 
-Of several names for one address the one is taken that trace-cmd's library finds, so that texts are equal.
+Of several names for one address the one is taken that trace-cmd's library finds, so that texts are equal. Addresses stay the
+hexadecimal text that they are: all have the same width, so text sorts as numbers do.
 """
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_right
+import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
+from operator import itemgetter
 
 _MASK = (1 << 64) - 1
+_LINE = re.compile(rb"^([0-9a-f]{8,16}) [^aA] ([^$\n][^\n]*)$", re.MULTILINE)
 
 
 class Symbols(dict[int, tuple[str, int]]):
@@ -18,63 +21,68 @@ class Symbols(dict[int, tuple[str, int]]):
     def __init__(self, kallsyms: Callable[[], bytes]) -> None:
         super().__init__()
         self._kallsyms = kallsyms
-        self._addresses: array[int] | None = None
-        self._names: list[bytes] = []
+        self._parsed: tuple[list[bytes], list[bytes]] | None = None
 
-    def _parse(self) -> array[int]:
-        rows = []
-        for line in self._kallsyms().split(b"\n"):
-            parts = line.split(None, 2)
-            if len(parts) == 3 and parts[1] not in b"aA" and not parts[2].startswith(b"$"):
-                try:
-                    rows.append((int(parts[0], 16) & _MASK, parts[2]))
-                except ValueError:
-                    continue
-        rows.reverse()  # of equal addresses the last line comes first
-        rows.sort(key=lambda row: row[0])
-        self._names = [row[1] for row in rows]
-        return array("Q", [row[0] for row in rows])
+    def _table(self) -> tuple[list[bytes], list[bytes]]:
+        """(addresses, names), by address."""
+        if self._parsed is None:
+            rows = _LINE.findall(self._kallsyms())
+            rows.reverse()  # of equal addresses the last line comes first
+            rows.sort(key=itemgetter(0))
+            self._parsed = [row[0] for row in rows], [row[1] for row in rows]
+        return self._parsed
 
     def __missing__(self, address: int) -> tuple[str, int]:
-        if self._addresses is None:
-            self._addresses = self._parse()
-        found = self[address] = self._find(self._addresses, address & _MASK)
+        found = self[address] = self._find(address & _MASK)
         return found
 
-    def _find(self, addresses: array[int], address: int) -> tuple[str, int]:
-        index = bisect_right(addresses, address) - 1
-        if index < 0 or index == len(addresses) - 1 and address != addresses[index]:
+    def _key(self, addresses: list[bytes], address: int) -> bytes:
+        return b"%0*x" % (len(addresses[0]), address)
+
+    def _find(self, address: int) -> tuple[str, int]:
+        addresses, names = self._table()
+        if not addresses:
             return "", 0
-        start = addresses[index]
-        if start == address and index and addresses[index - 1] == start:
-            index = _probe(addresses, address)
-        name = self._names[index].split(None, 1)[0].decode("utf-8", "replace")
-        return name, address - start
+        key = self._key(addresses, address)
+        index = bisect_right(addresses, key) - 1
+        if index < 0 or (index == len(addresses) - 1 and key != addresses[index]):
+            return "", 0
+        if index and addresses[index] == key == addresses[index - 1]:
+            index = _probe(addresses, key)
+        name = names[index].split(None, 1)[0].decode("utf-8", "replace")
+        return name, address - int(addresses[index], 16)
 
     def address(self, name: str) -> int:
         """The address of a symbol; 0 when there is none."""
-        if self._addresses is None:
-            self._addresses = self._parse()
+        addresses, names = self._table()
         wanted = name.encode()
-        return next((self._addresses[i] for i, row in enumerate(self._names) if row == wanted), 0)
+        return int(addresses[names.index(wanted)], 16) if wanted in names else 0
 
     def module(self, address: int) -> str:
         """The module that an address lies in, "" for the kernel itself."""
-        if self._addresses is None:
-            self._addresses = self._parse()
-        index = bisect_right(self._addresses, address) - 1
-        parts = self._names[index].split(None, 1) if index >= 0 else []
+        addresses, names = self._table()
+        index = bisect_right(addresses, self._key(addresses, address & _MASK)) - 1 if addresses else -1
+        parts = names[index].split(None, 1) if index >= 0 else []
         return parts[1].strip(b"[]").decode("utf-8", "replace") if len(parts) > 1 else ""
 
+    def names_at(self, address: int) -> list[str]:
+        """All names of an address."""
+        addresses, names = self._table()
+        if not addresses:
+            return []
+        key = self._key(addresses, address & _MASK)
+        part = names[bisect_left(addresses, key) : bisect_right(addresses, key)]
+        return [name.split(None, 1)[0].decode("utf-8", "replace") for name in part]
 
-def _probe(addresses: array[int], address: int) -> int:
+
+def _probe(addresses: list[bytes], key: bytes) -> int:
     """Which of several equal addresses a binary search meets first."""
     low, high = 0, len(addresses)
     while low < high:
         middle = (low + high) // 2
-        if addresses[middle] == address:
+        if addresses[middle] == key:
             return middle
-        if addresses[middle] < address:
+        if addresses[middle] < key:
             low = middle + 1
         else:
             high = middle

@@ -3,12 +3,39 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+import os
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 
 from ..batch import Run
 from ..source import Instance, Trace
 from .lines import LineMaker
 from .options import ReportOptions
+from .parallel import worthwhile, write_in_parallel
+
+
+def write_report(trace: Trace, options: ReportOptions, write: Callable[[str], object], fd: int) -> None:
+    """Write the report: pieces with `write`, or, where that is quicker, from several processes to `fd` (what was written is flushed)."""
+    wanted = [i for i in trace.instances if not options.instances or i.name in options.instances]
+    if len(wanted) != 1 or not worthwhile(wanted[0]):
+        for piece in report_text(trace, options):
+            write(piece)
+        return
+    os.write(fd, f"cpus={trace.cpu_count}\n".encode())
+    from_ns = write_in_parallel(trace, wanted[0], options, fd)
+    if from_ns is not None:
+        maker = LineMaker(trace, options)
+        for piece in maker.lines(_from(trace.runs(wanted[0], options.cpus), from_ns)):
+            write(piece)
+
+
+def _from(runs: Iterator[Run], from_ns: int) -> Iterator[Run]:
+    for run in runs:
+        times = run.batch.times_ns
+        if times[run.end - 1] >= from_ns:
+            if times[run.first] < from_ns:
+                run.first = bisect_left(times, from_ns, run.first, run.end)
+            yield run
 
 
 def report_text(trace: Trace, options: ReportOptions) -> Iterator[str]:

@@ -360,7 +360,7 @@ class TraceFile:
         """The pages of a CPU, in order; a last one may be cut. Raises FormatError."""
         c = self._cursor(place.offset)
         end = place.offset + place.size
-        if self.version == 6 or self.compression == "none":
+        if not self._is_compressed():
             while c.at < end:
                 yield c.take(min(buffer.page_bytes, end - c.at))
             return
@@ -371,6 +371,33 @@ class TraceFile:
             for at in range(0, whole, buffer.page_bytes):
                 yield rest[at : at + buffer.page_bytes]
             rest = rest[whole:]
+
+    def _is_compressed(self) -> bool:
+        return self.version == 7 and self.compression != "none"
+
+    def raw_size(self, place: CpuData) -> int:
+        """About how many bytes a CPU's pages are, uncompressed."""
+        return place.size * 4 if self._is_compressed() else place.size
+
+    def sample(self, buffer: Buffer, place: CpuData, count: int) -> Iterator[bytes]:
+        """About `count` pages of a CPU from all over; damage ends them."""
+        size = buffer.page_bytes
+        try:
+            if not self._is_compressed():
+                for index in range(0, place.size // size, max(1, place.size // size // max(1, count))):
+                    yield self._cursor(place.offset + index * size).take(size)
+                return
+            c = self._cursor(place.offset)
+            chunks = c.number(4)
+            for index in range(chunks):
+                stored, _ = c.number(4), c.number(4)
+                if index % max(1, chunks // max(1, count)) == 0:
+                    c.at -= 8
+                    yield self._chunk(c)[:size]
+                else:
+                    c.at += stored
+        except FormatError:
+            return
 
     def events(self) -> Iterator[Event]:
         """All events of the main buffer, oldest first."""

@@ -253,3 +253,14 @@ def file_pages(path: str, page_bytes: int) -> Iterator[bytes]:
                 yield data[at : at + page_bytes].ljust(page_bytes, b"\0")
     finally:
         os.close(fd)
+
+
+def sample_pages(path: str, page_bytes: int, count: int) -> Iterator[bytes]:
+    """About `count` pages from all over a file of pages."""
+    pages = os.path.getsize(path) // page_bytes
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        for index in range(0, pages, max(1, pages // max(1, count))):
+            yield os.pread(fd, page_bytes, index * page_bytes)
+    finally:
+        os.close(fd)
