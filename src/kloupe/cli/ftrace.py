@@ -16,6 +16,8 @@ PARTS: dict[str, tuple[str, str, str]] = {
     "list": ("ftrace_list", "functions|events|tracers|options|clocks [PATTERN]", "what this kernel offers"),
     "record": ("ftrace_record", "-o FILE [-t TRACER] [-e EVENT] [FUNC...] [-- CMD]", "raw events into a trace.dat"),
     "report": ("ftrace_report", "FILE", "print a trace.dat"),
+    "info": ("ftrace_info", "FILE", "what a trace.dat holds"),
+    "split": ("ftrace_info", "FILE [--from S] [--to S] [--cpu LIST] -o PART", "a part of a trace.dat"),
     "restore": ("ftrace_restore", "[FILE]", "put back what a killed session left, and tell who is tracing"),
 }
 _EXAMPLES = (

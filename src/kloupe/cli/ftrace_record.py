@@ -38,7 +38,11 @@ def run(word: str, arguments: list[str]) -> int:
         it.session.close()
     count = sum(os.path.getsize(name) for name in recorder.files.values())
     write_trace(
-        path, tables, [("", pages_of_files(recorder.files, tables.page_bytes))], version=version, compression=compression
+        path,
+        tables,
+        [("", pages_of_files(recorder.files, tables.page_bytes))],
+        version=version,
+        compression=compression,
     )
     recorder.remove()
     with suppress(OSError):

@@ -1,4 +1,4 @@
-"""`kloupe ftrace report FILE`: a trace.dat as text, or as one of the views."""
+"""`kloupe ftrace report FILE`: a trace.dat as text, or as one of the views; and the difference of two."""
 
 from __future__ import annotations
 
@@ -9,30 +9,72 @@ from ..ftrace.report.options import ReportOptions
 from ..ftrace.report.text import write_report
 from ..ftrace.source import Trace, open_trace
 from .ftrace_options import VIEW, Words, parse_cpus, parse_number, parse_words
+from .ftrace_views import chosen_view, show, sort_column, write_pieces
 from .options import Option
 
-REPORT: dict[str, Option] = {
+CHOICE: dict[str, Option] = {
     "cpu": Option(("--cpu",), "LIST", "only these CPUs, as in 0-3,8"),
     "from": Option(("--from",), "SECONDS", "only from this time stamp on"),
     "to": Option(("--to",), "SECONDS", "only up to this time stamp"),
     "pid": Option(("-p", "--pid"), "PID", "only this task"),
     "events": Option(("-e", "--event"), "EVENT", "only these events (globs)"),
     "instance": Option(("--instance",), "NAME", "only this tracing instance"),
+}
+REPORT: dict[str, Option] = {
+    **CHOICE,
     "raw": Option(("-R", "--raw"), "", "fields instead of each event's own text"),
     "nanoseconds": Option(("-t", "--nanoseconds"), "", "all digits of the time stamps"),
+    "diff": Option(("--diff",), "", "two files: statistics side by side"),
 }
 
 
 def run(word: str, arguments: list[str]) -> int:
-    """Print a report; 1 when the file was damaged (what could be read is shown)."""
+    """Print a report; 1 when a file was damaged (what could be read is shown)."""
     words = parse_words(arguments, REPORT | VIEW)
+    if words.has("diff"):
+        return _diff(words)
+    view = chosen_view(words)
+    trace = open_one(words)
+    options = report_options(words, trace)
+    if view:
+        show(trace, words, options)
+    elif words.has("output"):
+        _write_file(trace, options, words.get("output"))
+    else:
+        sys.stdout.flush()
+        write_report(trace, options, sys.stdout.write, sys.stdout.fileno())
+        sys.stdout.flush()
+    return tell_problems(trace)
+
+
+def _write_file(trace: Trace, options: ReportOptions, path: str) -> None:
+    try:
+        with open(path, "w", encoding="utf-8", errors="replace") as out:
+            write_report(trace, options, out.write, out.fileno())
+    except OSError as error:
+        raise UsageError(f"cannot write '{path}': {error.strerror}") from None
+
+
+def open_one(words: Words) -> Trace:
+    """The one file that is named. Raises UsageError."""
     if len(words.plain) != 1:
         raise UsageError("one trace.dat is needed", hint="kloupe ftrace report FILE")
-    trace = open_trace(words.plain[0])
-    sys.stdout.flush()
-    write_report(trace, report_options(words, trace), sys.stdout.write, sys.stdout.fileno())
-    sys.stdout.flush()
-    return tell_problems(trace)
+    return open_trace(words.plain[0])
+
+
+def _diff(words: Words) -> int:
+    from ..ftrace.events import trace_items
+    from ..ftrace.views.stat import collect, render_diff
+
+    if len(words.plain) != 2:
+        raise UsageError("--diff compares two files", hint="kloupe ftrace report --diff A B")
+    by = sort_column(words)
+    traces = [open_trace(path) for path in words.plain]
+    before, after = (collect(trace_items(trace, report_options(words, trace))) for trace in traces)
+    if not before and not after:
+        raise UsageError("neither file has calls: --diff is about function graphs")
+    write_pieces([render_diff(before, after, by)], words.get("output"))
+    return max([tell_problems(trace) for trace in traces])
 
 
 def report_options(words: Words, trace: Trace) -> ReportOptions:
@@ -40,7 +82,8 @@ def report_options(words: Words, trace: Trace) -> ReportOptions:
     names = [instance.name for instance in trace.instances]
     for name in words.all("instance"):
         if name not in names:
-            raise UsageError(f"the file has no instance {name!r}", hint=f"it has: {', '.join(n or 'the main one' for n in names)}")
+            known = ", ".join(name or "the main one" for name in names)
+            raise UsageError(f"the file has no instance {name!r}", hint=f"it has: {known}")
     return ReportOptions(
         cpus=set(parse_cpus(words.get("cpu"))) if words.has("cpu") else None,
         start_ns=_time_ns(words, "from"),

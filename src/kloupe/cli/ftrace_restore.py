@@ -15,8 +15,8 @@ from ..ftrace.tracedat import TraceFile
 from ..ftrace.tracedat.tables import tables_of
 from ..ftrace.tracedat.write import write_trace
 from ..host.tracefs import ensure_tracefs
-from .ftrace_record import HEAD, RECORD, file_kind
 from .ftrace_options import Words, parse_words
+from .ftrace_record import HEAD, RECORD, file_kind
 
 
 def run(word: str, arguments: list[str]) -> int:
@@ -58,7 +58,9 @@ def _restore_recording(path: str, words: Words) -> int:
     with TraceFile(path + HEAD) as head:
         tables = tables_of(head)
     tables.cpu_count = max(tables.cpu_count, 1 + max(files))
-    write_trace(path, tables, [("", pages_of_files(files, tables.page_bytes))], version=version, compression=compression)
+    write_trace(
+        path, tables, [("", pages_of_files(files, tables.page_bytes))], version=version, compression=compression
+    )
     for name in [*files.values(), path + HEAD]:
         with suppress(OSError):
             os.unlink(name)

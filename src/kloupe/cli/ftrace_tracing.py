@@ -12,6 +12,7 @@ from ..ftrace.control.follow import Followed, Interrupts
 from ..ftrace.control.journal import Restored
 from ..ftrace.control.request import FUNCTION, GRAPH, NOP, Request, parse_event
 from ..ftrace.control.session import Session
+from ..host.proc import online_cpus
 from ..host.tracefs import ensure_tracefs
 from ..session.child import ChildProcess
 from .ftrace_options import Words, parse_cpus, parse_number, parse_size_kb, parse_time_ns
@@ -49,10 +50,18 @@ def make_request(tracer: str, words: Words) -> Request:
         children=not words.has("no_children"),
         cpus=parse_cpus(words.get("cpu")) if words.has("cpu") else [],
         threshold_us=-(-parse_time_ns(words.get("threshold", "0"), "--threshold", "us") // 1000),
-        buffer_kb=parse_size_kb(words.get("buffer"), "--buffer") if words.has("buffer") else 0,
+        buffer_kb=parse_size_kb(words.get("buffer"), "--buffer") if words.has("buffer") else _default_buffer_kb(tracer),
         clock=words.get("clock"),
         options=options,
     )
+
+
+_FUNCTIONS_KB, _MOST_KB = 8 << 10, 256 << 10
+
+
+def _default_buffer_kb(tracer: str) -> int:
+    """Function tracers fill the kernel's usual 1.4 MB within milliseconds: give them more, but not all memory of a machine with many CPUs."""
+    return min(_FUNCTIONS_KB, _MOST_KB // len(online_cpus())) if tracer in (FUNCTION, GRAPH) else 0
 
 
 @record(eq=False)

@@ -123,9 +123,7 @@ class Run:
         self.end = end
 
 
-def batches(
-    pages: Iterable[bytes], order: str, long_bytes: int, complain: Callable[[str], object]
-) -> Iterator[Batch]:
+def batches(pages: Iterable[bytes], order: str, long_bytes: int, complain: Callable[[str], object]) -> Iterator[Batch]:
     """The batches of one CPU that have records. What is wrong with a page, or ends the pages, is told and what is whole is given."""
     missed = 0
     source = iter(pages)

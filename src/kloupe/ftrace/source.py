@@ -10,7 +10,9 @@ from ..base.record import field, record
 from .batch import Run, batches, merge_batches
 from .decode.compile import Context
 from .decode.eventformat import EventFormat, parse_event_format
+from .decode.signatures import Signatures
 from .decode.symbols import Symbols
+from .decode.values import FieldValue
 from .tracedat import TraceFile
 
 _IDLE = "<idle>"
@@ -84,6 +86,10 @@ class Trace:
         self.uname = ""
         self.problems: list[str] = []
         self.btf: Callable[[], bytes] = bytes
+        self.probes: dict[
+            str, tuple[str, bool]
+        ] = {}  # events made for --args and --retval: (function, whether it is its return)
+        self._signatures: Signatures | None = None
         strings = {int(address, 16): _printk_text(text) for address, text in _PRINTK.findall(printk)}
         self.context = Context(order, long_bytes, Symbols(kallsyms), strings)
 
@@ -96,9 +102,11 @@ class Trace:
         """Read what decoding will need, before processes are forked that would each read it."""
         self.context.symbols[0]
 
-    def argument_text(self, function: int, values: list[int]) -> str:
-        """The arguments of a call, for its line."""
-        return ", ".join(f"0x{value:x}" for value in values)
+    def arguments(self, function: int, values: list[int]) -> dict[str, FieldValue]:
+        """The arguments of a call by name, decoded by the kernel's types where those are known."""
+        if self._signatures is None:
+            self._signatures = Signatures(self.btf, self.long_bytes)
+        return self._signatures.decode(self.context.symbols[function][0], values)
 
     def runs(self, instance: Instance, cpus: set[int] | None = None) -> Iterator[Run]:
         """The records of an instance in order of time, of these CPUs or all."""
@@ -126,7 +134,9 @@ def open_trace(path: str) -> Trace:
     trace.cpu_count = file.cpu_count or max((len(buffer.cpus) for buffer in file.all_buffers), default=0)
     for buffer in file.all_buffers:
         streams = [
-            Stream(place.cpu, partial(file.pages, buffer, place), file.raw_size(place), partial(file.sample, buffer, place))
+            Stream(
+                place.cpu, partial(file.pages, buffer, place), file.raw_size(place), partial(file.sample, buffer, place)
+            )
             for place in buffer.cpus
             if place.size
         ]

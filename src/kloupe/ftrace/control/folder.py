@@ -64,7 +64,8 @@ class TracingFolder:
 
     def append(self, name: str, text: str) -> None:
         """Add to a list (a filter, pids, a trigger). Raises as `write` does."""
-        self._write(name, text, os.O_APPEND)
+        # Without the newline the kernel looks at the line only when the file is closed, and keeps its refusal to itself.
+        self._write(name, f"{text}\n", os.O_APPEND)
 
     def replace_lines(self, name: str, lines: Iterable[str]) -> None:
         """Empty a list and add each line. Raises as `write` does."""

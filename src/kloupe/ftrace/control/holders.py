@@ -55,7 +55,9 @@ def require_free_top_level(top: TracingFolder, why: str, *, clear: bool = False)
     if not found and not mine:
         return
     who = mine or open_files()
-    message = f"{why} works only on tracefs's top level, and that is in use: {'; '.join(found or ['another kloupe has it'])}"
+    message = (
+        f"{why} works only on tracefs's top level, and that is in use: {'; '.join(found or ['another kloupe has it'])}"
+    )
     if who:
         message += f"\nIt is used by: {'; '.join(who)}"
     only_buffer = len(found) == 1 and found[0].startswith("its buffer") and not mine

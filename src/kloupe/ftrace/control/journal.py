@@ -128,13 +128,13 @@ def _undo_write(path: str, texts: tuple[str, ...]) -> None:
 def _undo_lines(path: str, texts: tuple[str, ...]) -> None:
     _put(path, "", os.O_TRUNC)
     for text in texts:
-        _put(path, text, os.O_APPEND)
+        _put(path, f"{text}\n", os.O_APPEND)
 
 
 def _undo_append(path: str, texts: tuple[str, ...]) -> None:
     for text in texts:
         with suppress(OSError):  # it was never added, or is gone
-            _put(path, text, os.O_APPEND)
+            _put(path, f"{text}\n", os.O_APPEND)
 
 
 def _undo_instance(path: str, texts: tuple[str, ...]) -> None:

@@ -195,7 +195,9 @@ def _set_filter(knobs: Knobs, name: str, choice: EventChoice) -> None:
         place = name.removesuffix("/filter").removeprefix("events/").replace("/", ":")
         fields = ", ".join(field_names(knobs.folder, name.removesuffix("/filter")))
         detail = "\n    " + "\n    ".join(marked) if marked else ""
-        raise UsageError(f"the filter of {place} is not one: {error}{detail}", hint=f"its fields are: {fields}") from None
+        raise UsageError(
+            f"the filter of {place} is not one: {error}{detail}", hint=f"its fields are: {fields}"
+        ) from None
 
 
 def field_names(folder: TracingFolder, place: str) -> list[str]:

@@ -71,14 +71,24 @@ _CODES = {1: "b", 2: "h", 4: "i", 8: "q"}
 _UNRESOLVED = {
     name: number
     for number, name in enumerate(
-        (
-            "HI_SOFTIRQ TIMER_SOFTIRQ NET_TX_SOFTIRQ NET_RX_SOFTIRQ BLOCK_SOFTIRQ IRQ_POLL_SOFTIRQ TASKLET_SOFTIRQ "
-            "SCHED_SOFTIRQ HRTIMER_SOFTIRQ RCU_SOFTIRQ"
-        ).split()
+        [
+            "HI_SOFTIRQ",
+            "TIMER_SOFTIRQ",
+            "NET_TX_SOFTIRQ",
+            "NET_RX_SOFTIRQ",
+            "BLOCK_SOFTIRQ",
+            "IRQ_POLL_SOFTIRQ",
+            "TASKLET_SOFTIRQ",
+            "SCHED_SOFTIRQ",
+            "HRTIMER_SOFTIRQ",
+            "RCU_SOFTIRQ",
+        ]
     )
 } | {"HRTIMER_NORESTART": 0, "HRTIMER_RESTART": 1}
 _COMPARE = {"==", "!=", "<", ">", "<=", ">="}
-_CONVERSION = re.compile(r"%(?P<flags>[-+ #0]*)(?P<width>\d+|\*)?(?:\.(?P<precision>\d+|\*)?)?(?P<length>hh|h|ll|l|L|z|Z|j|t|q)?(?P<kind>[a-zA-Z%])")
+_CONVERSION = re.compile(
+    r"%(?P<flags>[-+ #0]*)(?P<width>\d+|\*)?(?:\.(?P<precision>\d+|\*)?)?(?P<length>hh|h|ll|l|L|z|Z|j|t|q)?(?P<kind>[a-zA-Z%])"
+)
 _POINTER_SUFFIX = re.compile(r"[SsFfB]R?|[Mm][RF]?|[Ii]S[pfsc]*[hnbl]?|[Ii]4[hnbl]?|[Ii]6c?|U[lLbB]?|h[CDN]?|K|x|")
 _LENGTH_BYTES = {"": 4, "hh": 1, "h": 2, "ll": 8, "L": 8, "j": 8, "q": 8}
 
@@ -90,7 +100,9 @@ def compile_print_format(form: EventFormat, context: Context) -> Render:
     return render
 
 
-def compile_line(form: EventFormat, context: Context, head: str, parameters: str, names: tuple[str, ...]) -> Callable[..., str]:
+def compile_line(
+    form: EventFormat, context: Context, head: str, parameters: str, names: tuple[str, ...]
+) -> Callable[..., str]:
     """The same with a line's beginning, a `%` format for the parameters `names`; ends in one newline. Raises PrintFormatError."""
     text, arguments = parse_print_format(form.print_fmt)
     newline = "" if text.endswith("\n") else "\n"
@@ -192,7 +204,12 @@ class _Compiler:
         """A node's value as an integer."""
         value = self.value(node)
         if value.kind == "bytes":
-            return Value(f"element({value.source}, 0, min(8, len({value.source})) or 1, False, {self.context.order!r})", "int", 8, False)
+            return Value(
+                f"element({value.source}, 0, min(8, len({value.source})) or 1, False, {self.context.order!r})",
+                "int",
+                8,
+                False,
+            )
         if value.kind == "text":
             raise PrintFormatError("a string where a number was expected")
         return value
@@ -240,14 +257,22 @@ class _Compiler:
         base, size, signed = node.base, 0, False
         while isinstance(base, Cast):
             if not size and "*" in base.words:
-                size, signed = type_bytes(list(base.words)), not {"unsigned", "u8", "u16", "u32", "u64"} & set(base.words)
+                size, signed = (
+                    type_bytes(list(base.words)),
+                    not {"unsigned", "u8", "u16", "u32", "u64"} & set(base.words),
+                )
             base = base.inner
         if isinstance(base, FieldRef):
             field = self._field(base.name)
             size, signed = size or field.element_bytes, signed or field.signed
         size = size or self.context.long_bytes
         order = self.context.order
-        return Value(f"element({self.bytes(base)}, {self.number(node.index).source}, {size}, {signed}, {order!r})", "int", size, signed)
+        return Value(
+            f"element({self.bytes(base)}, {self.number(node.place).source}, {size}, {signed}, {order!r})",
+            "int",
+            size,
+            signed,
+        )
 
     def _cast(self, node: Cast) -> Value:
         if "*" in node.words:
@@ -256,7 +281,9 @@ class _Compiler:
         inner = self.number(node.inner)
         words = list(node.words)
         size = self.context.long_bytes if "long" in words and words.count("long") == 1 else type_bytes(words)
-        signed = not any(word.startswith(("u", "__u", "__be", "__le", "size_t", "gfp", "bool", "_Bool")) for word in words)
+        signed = not any(
+            word.startswith(("u", "__u", "__be", "__le", "size_t", "gfp", "bool", "_Bool")) for word in words
+        )
         return Value(_fit(inner, size, signed), "int", size, signed)
 
     def _unary(self, node: Unary) -> Value:
@@ -265,11 +292,11 @@ class _Compiler:
             if node.op == "*" and isinstance(inner, Cast) and "*" in inner.words:
                 return self._index(Index(inner, Number(0)))
             return self.value(inner)
-        inner = self.number(node.inner)
+        value = self.number(node.inner)
         if node.op == "!":
-            return Value(f"(0 if {inner.source} else 1)")
-        wide = inner._replace(size=max(4, inner.size))
-        return wide._replace(source=_masked(f"({node.op}{inner.source})", wide))
+            return Value(f"(0 if {value.source} else 1)")
+        wide = value._replace(size=max(4, value.size))
+        return wide._replace(source=_masked(f"({node.op}{value.source})", wide))
 
     def _binary(self, node: Binary) -> Value:
         left, right = self.number(node.left), self.number(node.right)
@@ -281,7 +308,11 @@ class _Compiler:
         size = max(4, left.size, right.size)
         if node.op in ("<<", ">>"):
             result = Value("", "int", max(4, left.size), left.signed or left.size < 4)
-            source = f"shifted({left.source}, {right.source})" if node.op == "<<" else f"({left.source} >> ({right.source} & 63))"
+            source = (
+                f"shifted({left.source}, {right.source})"
+                if node.op == "<<"
+                else f"({left.source} >> ({right.source} & 63))"
+            )
         else:
             unsigned = (not left.signed and left.size == size) or (not right.signed and right.size == size)
             result = Value("", "int", size, not unsigned)
@@ -298,7 +329,9 @@ class _Compiler:
         if yes.kind == no.kind == "int":
             size = max(4, yes.size, no.size)
             signed = (yes.signed or yes.size < size) and (no.signed or no.size < size)
-            return Value(f"({yes.source} if {self.number(node.condition).source} else {no.source})", "int", size, signed)
+            return Value(
+                f"({yes.source} if {self.number(node.condition).source} else {no.source})", "int", size, signed
+            )
         return Value(self.text(node), "text")
 
     def _call(self, node: Call) -> Value:
@@ -306,7 +339,9 @@ class _Compiler:
             return Value(str(_UNRESOLVED[node.name]))
         function = CALLS.get(node.name)
         if function is None:
-            if not node.arguments:  # something of the kernel that its text has not resolved: trace-cmd takes the address
+            if (
+                not node.arguments
+            ):  # something of the kernel that its text has not resolved: trace-cmd takes the address
                 return Value(str(self.context.symbols.address(node.name)), "int", 8, False)
             raise PrintFormatError(f"function {node.name} is not known")
         return function(self, node.arguments)
@@ -330,7 +365,11 @@ class _Compiler:
                 suffix = _POINTER_SUFFIX.match(text, at)
                 assert suffix is not None
                 at = suffix.end()
-                out.append(f"%{match['flags'].replace('#', '').replace('0', '')}{match['width'] if match['width'] != '*' else ''}s" if match["width"] else "%s")
+                out.append(
+                    f"%{match['flags'].replace('#', '').replace('0', '')}{match['width'] if match['width'] != '*' else ''}s"
+                    if match["width"]
+                    else "%s"
+                )
                 values.append(self._pointer(node, suffix[0], stars))
                 continue
             conversion, source = self._conversion(match, node)

@@ -34,10 +34,10 @@ class FieldRef(NamedTuple):
 
 
 class Index(NamedTuple):
-    """`base[index]`."""
+    """`base[place]`."""
 
     base: Node
-    index: Node
+    place: Node
 
 
 class Cast(NamedTuple):
@@ -100,10 +100,74 @@ _PRECEDENCE = (
     ("||",), ("&&",), ("|",), ("^",), ("&",), ("==", "!="), ("<", ">", "<=", ">="), ("<<", ">>"), ("+", "-"), ("*", "/", "%"),
 )  # fmt: skip
 _TYPE_WORDS = frozenset(
-    "unsigned signed int char short long const void struct union enum u8 u16 u32 u64 s8 s16 s32 s64 __u8 __u16 __u32 __u64 "
-    "__s8 __s16 __s32 __s64 __be16 __be32 __be64 __le16 __le32 __le64 bool _Bool size_t ssize_t uint8_t uint16_t uint32_t "
-    "uint64_t int8_t int16_t int32_t int64_t gfp_t pid_t dev_t loff_t sector_t uintptr_t ino_t umode_t uid_t gid_t "
-    "phys_addr_t dma_addr_t ktime_t time64_t volatile __user __force pgoff_t blkcnt_t qsize_t tid_t".split()
+    [
+        "unsigned",
+        "signed",
+        "int",
+        "char",
+        "short",
+        "long",
+        "const",
+        "void",
+        "struct",
+        "union",
+        "enum",
+        "u8",
+        "u16",
+        "u32",
+        "u64",
+        "s8",
+        "s16",
+        "s32",
+        "s64",
+        "__u8",
+        "__u16",
+        "__u32",
+        "__u64",
+        "__s8",
+        "__s16",
+        "__s32",
+        "__s64",
+        "__be16",
+        "__be32",
+        "__be64",
+        "__le16",
+        "__le32",
+        "__le64",
+        "bool",
+        "_Bool",
+        "size_t",
+        "ssize_t",
+        "uint8_t",
+        "uint16_t",
+        "uint32_t",
+        "uint64_t",
+        "int8_t",
+        "int16_t",
+        "int32_t",
+        "int64_t",
+        "gfp_t",
+        "pid_t",
+        "dev_t",
+        "loff_t",
+        "sector_t",
+        "uintptr_t",
+        "ino_t",
+        "umode_t",
+        "uid_t",
+        "gid_t",
+        "phys_addr_t",
+        "dma_addr_t",
+        "ktime_t",
+        "time64_t",
+        "volatile",
+        "__user",
+        "__force",
+        "pgoff_t",
+        "blkcnt_t",
+        "qsize_t",
+        "tid_t",
+    ]
 )
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", '"': '"', "0": "\0", "'": "'"}
 _DEEPEST = 200
@@ -291,7 +355,7 @@ class _Reader:
     def _sizeof(self) -> Node:
         from .eventformat import type_bytes
 
-        words = []
+        words: list[str] = []
         while self.kind and not (self.kind == "op" and self.value == ")"):
             words.append(self.value)
             self._next()

@@ -252,7 +252,9 @@ def _futex(form: EventFormat, context: Context, learn: Learn) -> RecordText | No
         if command >= len(_FUTEX):
             return plain(page, offset, size)
         name, *forms = _FUTEX[command]
-        text = f"op={name}" + ("|FUTEX_PRIVATE_FLAG" if op & 128 else "") + ("|FUTEX_CLOCK_REALTIME" if op & 256 else "")
+        text = (
+            f"op={name}" + ("|FUTEX_PRIVATE_FLAG" if op & 128 else "") + ("|FUTEX_CLOCK_REALTIME" if op & 256 else "")
+        )
         text += f" uaddr=0x{uaddr:08x}"
         for label, how, value in zip(("val", "utime", "uaddr2", "val3"), forms, values, strict=True):
             if how:

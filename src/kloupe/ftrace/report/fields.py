@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..decode.compile import Context, Render
 from ..decode.eventformat import EventField, EventFormat
+from ..decode.values import field_bytes
 
 
 def fields_text(form: EventFormat, context: Context) -> Render:
@@ -16,18 +17,8 @@ def fields_text(form: EventFormat, context: Context) -> Render:
     return render
 
 
-def field_bytes(field: EventField, page: bytes, offset: int, size: int, order: str) -> bytes:
-    """The bytes of a field, of a dynamic one those it points to."""
-    if not field.dynamic:
-        end = offset + (field.offset + field.size if field.size else size)
-        return page[offset + field.offset : min(end, offset + size)]
-    place = int.from_bytes(page[offset + field.offset : offset + field.offset + 4], order)  # type: ignore[arg-type]
-    start = (place & 0xFFFF) + (field.offset + 4 if field.dynamic == 2 else 0)
-    return page[offset + start : offset + min(start + (place >> 16), size)]
-
-
 def _value(field: EventField, page: bytes, offset: int, size: int, order: str, context: Context) -> str:
-    raw = field_bytes(field, page, offset, size, order)
+    raw = field_bytes(field, page, offset, size, context.order)
     if field.is_text:
         return context.strings[raw]
     if field.is_array or field.size not in (1, 2, 4, 8):

@@ -10,6 +10,7 @@ from struct import Struct
 
 from ..decode.eventformat import EventFormat
 from ..decode.renderers import RecordText, unpacker
+from ..decode.signatures import show_arguments
 from ..source import Trace
 
 _ENTRIES = ("funcgraph_entry", "fgraph_retaddr_entry")
@@ -148,7 +149,9 @@ class GraphText:
         known = self._trace.context.symbols[function][0]
         where = self._caller(number, page, offset)
         if known:
-            return f"{_NESTED}{self._indent(depth)}{known}({self._args(number, page, offset, size, function)}){where} {{"
+            return (
+                f"{_NESTED}{self._indent(depth)}{known}({self._args(number, page, offset, size, function)}){where} {{"
+            )
         name = f"{function:x}()" if where else ")"
         return f"{_NESTED}{self._indent(depth)}{name}{where} {{"
 
@@ -169,7 +172,7 @@ class GraphText:
             int.from_bytes(page[at : at + width], order)  # type: ignore[arg-type]
             for at in range(offset + field.offset, offset + size - width + 1, width)
         ]
-        return self._trace.argument_text(function, values)
+        return show_arguments(self._trace.arguments(function, values))
 
     def leaf(
         self, number: int, page: bytes, offset: int, size: int, next_page: bytes, next_offset: int, next_size: int
@@ -177,7 +180,7 @@ class GraphText:
         """The text of a call that the next record ends; None when it does not."""
         if self._return is None or next_size < self.return_bytes:
             return None
-        other, pid, function, _, called, returned = self._return(next_page, next_offset)
+        other, _, function, _, called, returned = self._return(next_page, next_offset)
         own, depth = self._readers[number](page, offset)
         if other != self._return_id or own != function:
             return None

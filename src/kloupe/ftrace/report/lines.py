@@ -28,10 +28,17 @@ _GRAPH_ENTRY = "funcgraph_entry"
 
 
 # A line's beginning, as `%` takes it: head, seconds, digits behind the point. The event's name follows.
-_MICRO = ("%s%5d.%06d:", 500, 1000, 10**6)  # format, what is added for rounding, nanoseconds in a unit, units in a second
+_MICRO = (
+    "%s%5d.%06d:",
+    500,
+    1000,
+    10**6,
+)  # format, what is added for rounding, nanoseconds in a unit, units in a second
 _NANO = ("%s%5d.%09d:", 0, 1, 10**9)
 _LINE_NAMES = ("p, o, n, c, h, s, u", ("h", "s", "u"))
-Line = Callable[[bytes, int, int, int, str, int, int], str]  # page, offset, size, CPU, head, seconds, rest of the second
+Line = Callable[
+    [bytes, int, int, int, str, int, int], str
+]  # page, offset, size, CPU, head, seconds, rest of the second
 
 
 class _Kind:
@@ -114,7 +121,9 @@ class LineMaker:
         except PrintFormatError as error:
             self._trace.complain(f"the print format of {form.system}:{form.name} is not understood: {error}")
             fields = fields_text(form, context)
-            return self._line_of(form.name, lambda page, offset, size, cpu: "[FAILED TO PARSE]" + fields(page, offset, size))
+            return self._line_of(
+                form.name, lambda page, offset, size, cpu: "[FAILED TO PARSE]" + fields(page, offset, size)
+            )
 
     def _is_wanted(self, form: EventFormat) -> bool:
         names = (form.name, f"{form.system}:{form.name}", form.system)
@@ -135,7 +144,11 @@ class LineMaker:
     # -- the line's beginning ---------------------------------------------------------------------------------------
 
     def _make_head(self, cpu: int, pid: int, flags: int, page: bytes, offset: int) -> str:
-        columns = _flags_text(flags & 255, flags >> 8 & 255) if self._trace.order == "<" else _flags_text(flags >> 8, flags & 255)
+        columns = (
+            _flags_text(flags & 255, flags >> 8 & 255)
+            if self._trace.order == "<"
+            else _flags_text(flags >> 8, flags & 255)
+        )
         for read in self._extra:
             columns += read(page, offset)
         return f"{self._prefix}{self._trace.comms[pid]:>16}-{pid:<5d} [{cpu:03d}] {columns} "

@@ -11,6 +11,7 @@ import json
 import os
 from bisect import bisect_left
 from collections.abc import Iterator
+from contextlib import suppress
 from operator import le
 
 from ..batch import Batch, Run, batches, merge_batches, read_batch
@@ -194,7 +195,5 @@ def _work(
 
 def _pass_on(fd: int, word: bytes) -> None:
     """Give the turn away; the next process may have ended already."""
-    try:
+    with suppress(BrokenPipeError):
         os.write(fd, word)
-    except BrokenPipeError:
-        pass

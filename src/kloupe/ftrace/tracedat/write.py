@@ -40,7 +40,12 @@ class _Bytes:
 
 
 def write_trace(
-    path: str, tables: Tables, buffers: Sequence[tuple[str, Sequence[Pages]]], *, version: int = 7, compression: str = "none"
+    path: str,
+    tables: Tables,
+    buffers: Sequence[tuple[str, Sequence[Pages]]],
+    *,
+    version: int = 7,
+    compression: str = "none",
 ) -> None:
     """Write a trace.dat with these instances ((name, pages of each CPU); the main one first, named "").
 
@@ -68,7 +73,11 @@ class _Writer:
         tables, number = self.tables, self.bytes.number
         endian = 0 if tables.order == "<" else 1
         return (
-            parts.MAGIC + b"%d\0" % self.version + number(endian, 1) + number(tables.long_bytes, 1) + number(tables.page_bytes, 4)
+            parts.MAGIC
+            + b"%d\0" % self.version
+            + number(endian, 1)
+            + number(tables.long_bytes, 1)
+            + number(tables.page_bytes, 4)
         )
 
     def _tables(self) -> dict[int, bytes]:
@@ -83,7 +92,10 @@ class _Writer:
             for name, texts in systems.items()
         )
         found = {
-            parts.HEADERS: b"header_page\0" + sized(tables.header_page, 8) + b"header_event\0" + sized(tables.header_event, 8),
+            parts.HEADERS: b"header_page\0"
+            + sized(tables.header_page, 8)
+            + b"header_event\0"
+            + sized(tables.header_event, 8),
             parts.FTRACE_EVENTS: number(len(own), 4) + b"".join(sized(text, 8) for text in own),
             parts.EVENT_FORMATS: number(len(systems), 4) + formats,
             parts.KALLSYMS: sized(tables.kallsyms, 4),
