@@ -14,6 +14,7 @@ PARTS: dict[str, tuple[str, str, str]] = {
     "function": ("ftrace_run", "[FUNC...] [-- CMD]", "every function call (function)"),
     "events": ("ftrace_run", "[EVENT...] [-- CMD]", "tracepoints"),
     "list": ("ftrace_list", "functions|events|tracers|options|clocks [PATTERN]", "what this kernel offers"),
+    "hist": ("ftrace_hist", "EVENT [--by FIELD] [--value FIELD] [--until EVENT] --for TIME", "histograms of events"),
     "record": ("ftrace_record", "-o FILE [-t TRACER] [-e EVENT] [FUNC...] [-- CMD]", "raw events into a trace.dat"),
     "report": ("ftrace_report", "FILE", "print a trace.dat"),
     "info": ("ftrace_info", "FILE", "what a trace.dat holds"),

@@ -13,7 +13,7 @@ from ..ftrace.tracedat.compress import COMPRESSIONS, has_zstd
 from ..ftrace.tracedat.tables import Tables, add_ending, read_tables
 from ..ftrace.tracedat.write import write_trace
 from .ftrace_options import TRACE, VIEW, Words, parse_words
-from .ftrace_tracing import TRACERS, Tracing, make_request, tell_lost, tracing
+from .ftrace_tracing import TRACERS, Probes, Tracing, make_request, probe_events, tell_lost, tracing, with_values
 from .options import Option
 
 RECORD: dict[str, Option] = {
@@ -33,7 +33,7 @@ def run(word: str, arguments: list[str]) -> int:
     path = words.get("output", "trace.dat")
     request = make_request(TRACERS.get(tracer, tracer), words)
     with tracing(request, words) as it:
-        tables, recorder = _record(it, path)
+        tables, recorder = _record(it, path, with_values(it.session, words))
         lost = it.session.lost()
         it.session.close()
     count = sum(os.path.getsize(name) for name in recorder.files.values())
@@ -67,9 +67,9 @@ def file_kind(words: Words) -> tuple[int, str]:
     return int(version), compression
 
 
-def _record(it: Tracing, path: str) -> tuple[Tables, Recorder]:
+def _record(it: Tracing, path: str, probes: Probes) -> tuple[Tables, Recorder]:
     folder = it.session.folder
-    tables = read_tables(folder, events_of(it.session.top, it.session.request))
+    tables = read_tables(folder, events_of(it.session.top, it.session.request) + probe_events(probes))
     write_trace(path + HEAD, tables, [])
     recorder = Recorder(folder, path, tables.page_bytes)
     try:

@@ -12,7 +12,7 @@ from ..ftrace.recorder import Recorder
 from ..ftrace.tracedat.tables import add_ending, read_tables
 from .ftrace_options import TRACE, VIEW, Words, parse_words
 from .ftrace_report import tell_problems
-from .ftrace_tracing import TRACERS, Tracing, make_request, tell_lost, tracing
+from .ftrace_tracing import TRACERS, Probes, Tracing, make_request, probe_events, tell_lost, tracing, with_values
 from .ftrace_views import chosen_view, show
 
 _PIECE_BYTES = 1 << 16
@@ -24,8 +24,9 @@ def run(word: str, arguments: list[str]) -> int:
     view = chosen_view(words)
     request = make_request(TRACERS.get(word, word), words)
     with tracing(request, words) as it:
+        probes = with_values(it.session, words)
         if view:
-            _show_view(it, words)
+            _show_view(it, words, probes)
         else:
             _show_text(it, words)
     return it.exit_status()
@@ -39,9 +40,9 @@ def _show_text(it: Tracing, words: Words) -> None:
         tell_lost(it.session.lost())
 
 
-def _show_view(it: Tracing, words: Words) -> None:
+def _show_view(it: Tracing, words: Words, probes: Probes) -> None:
     folder, request = it.session.folder, it.session.request
-    tables = read_tables(folder, events_of(it.session.top, request))
+    tables = read_tables(folder, events_of(it.session.top, request) + probe_events(probes))
     with tempfile.TemporaryDirectory(prefix="kloupe-ftrace-") as place:
         recorder = Recorder(folder, f"{place}/pages", tables.page_bytes)
         try:
@@ -53,6 +54,7 @@ def _show_view(it: Tracing, words: Words) -> None:
         lost = it.session.lost()
         it.session.close()  # what follows may take its time
         trace = trace_of_files(tables, recorder.files)
+        trace.probes = probes
         show(trace, words)
         tell_problems(trace)
         tell_lost(lost)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from ..base.errors import UsageError
 from ..base.record import record, replace
 from ..ftrace.control.follow import Followed, Interrupts
 from ..ftrace.control.journal import Restored
+from ..ftrace.control.probes import add_probes
 from ..ftrace.control.request import FUNCTION, GRAPH, NOP, Request, parse_event
 from ..ftrace.control.session import Session
 from ..host.proc import online_cpus
@@ -64,6 +66,33 @@ def _default_buffer_kb(tracer: str) -> int:
     return min(_FUNCTIONS_KB, _MOST_KB // len(online_cpus())) if tracer in (FUNCTION, GRAPH) else 0
 
 
+Probes = dict[str, tuple[str, bool]]
+# What gives arguments and return values without probes: tracer -> option.
+_OPTIONS = {"args": {GRAPH: "funcgraph-args", FUNCTION: "func-args"}, "retval": {GRAPH: "funcgraph-retval"}}
+
+
+def with_values(session: Session, words: Words) -> Probes:
+    """--args and --retval: by the tracer's own options where it has them, else by probes, which are told.
+
+    Raises UsageError or NotSupported, each with why.
+    """
+    missing = {}
+    for name, options in _OPTIONS.items():
+        option = options.get(session.request.tracer)
+        native = words.has(name) and option is not None and session.folder.has(f"options/{option}")
+        missing[name] = words.has(name) and not native
+        if native:
+            session.knobs.set(f"options/{option}", "1")
+    if not any(missing.values()):
+        return {}
+    return add_probes(session.knobs, session.request, args=missing["args"], retval=missing["retval"])
+
+
+def probe_events(probes: Probes) -> list[tuple[str, str]]:
+    """(system, event) of the probes."""
+    return [(f"kloupe_{os.getpid()}", name) for name in probes]
+
+
 @record(eq=False)
 class Tracing:
     """A session that is set up and not started, and what it lasts for."""
@@ -90,11 +119,14 @@ class Tracing:
 
 
 @contextmanager
-def tracing(request: Request, words: Words) -> Iterator[Tracing]:
-    """Set a session up for the command behind `--` (held at its gate), for processes, for a time. Everything is put back at the end."""
+def tracing(request: Request, words: Words, watched: Sequence[int] = ()) -> Iterator[Tracing]:
+    """Set a session up for the command behind `--` (held at its gate), for processes, for a time. Everything is put back at the end.
+
+    `watched`: processes whose end is the trace's, besides those of the request.
+    """
     with ExitStack() as stack:
         for_s = parse_time_ns(words.get("for"), "--for") / 1e9 if words.has("for") else 0.0
-        pids = list(request.pids)
+        pids = [*request.pids, *watched]
         child = ChildProcess(words.command) if words.command else None
         if child is not None:
             stack.callback(child.close)
@@ -103,9 +135,9 @@ def tracing(request: Request, words: Words) -> Iterator[Tracing]:
         session = stack.enter_context(Session(ensure_tracefs(), request, clear=words.has("clear")))
         tell_restored(session.restored)
         followed = stack.enter_context(Followed(child, pids, for_s))
+        yield Tracing(session, followed, interrupts, child)
         if words.has("show_commands"):
             sys.stderr.write("".join(f"{line}\n" for line in session.knobs.log))
-        yield Tracing(session, followed, interrupts, child)
 
 
 def tell_restored(restored: list[Restored]) -> None:

@@ -97,12 +97,21 @@ class Knobs:
             self.folder.append(name, line)
 
     def add(self, name: str, text: str, undo: str, *, shared: bool = False) -> None:
-        """Add a line that `undo`, added to the same file, takes away. `shared`: the file is one that instances do not have apart."""
+        """Add a line that `undo`, added to the same file, takes away; always noted, as it may keep other things from being removed.
+
+        `shared`: the file is one that only the top level has.
+        """
         folder = self.folder.top if shared else self.folder
-        if shared or not self.own:
-            self.journal.note(Step("append", folder.relative(name), (undo,)))
+        self.journal.note(Step("append", folder.relative(name), (undo,)))
         self.log.append(f"echo {_quoted(text)} >> {folder.relative(name)}")
         folder.append(name, text)
+
+    def enable_made(self, place: str) -> None:
+        """Switch on an event that was made for this session, so that it is off before it is removed."""
+        name = f"{place}/enable"
+        self.journal.note(Step("write", self.folder.relative(name), ("0",)))
+        self._say("1", ">", name)
+        self.folder.write(name, "1")
 
 
 def _quoted(text: str) -> str:

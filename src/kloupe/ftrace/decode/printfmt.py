@@ -327,7 +327,7 @@ class _Reader:
     def _type_words(self) -> tuple[str, ...] | None:
         """The type of a cast, with its closing parenthesis; None (nothing taken) when this is no cast."""
         mark = (self._at, self.kind, self.value)
-        words = []
+        words: list[str] = []
         while self.kind == "word" or (words and self.kind == "op" and self.value == "*"):
             words.append(self.value)
             self._next()
