@@ -111,6 +111,16 @@ def _scan(batch: Batch, heads: tuple[int, ...], words: tuple[int, ...], count: i
     return ""
 
 
+def part_of(batch: Batch, first: int, end: int) -> Batch:
+    """Records `first` to `end` (not included) of a batch."""
+    part = Batch(batch.page)
+    part.times_ns = batch.times_ns[first:end]
+    part.offsets = batch.offsets[first:end]
+    part.sizes = batch.sizes[first:end]
+    part.missed = 0 if first else batch.missed
+    return part
+
+
 class Run:
     """Records `first` to `end` (not included) of a batch of one CPU: all of them come before the next record of any other CPU."""
 

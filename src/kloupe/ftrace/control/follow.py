@@ -47,6 +47,7 @@ class Followed:
     def __init__(self, child: ChildProcess | None, pids: Sequence[int], for_s: float) -> None:
         self.child = child
         self._for_s = for_s
+        self._deadline: float | None = None
         self._stack = ExitStack()
         self._watches: list[ProcessWatch] = []
         for pid in pids:
@@ -62,23 +63,30 @@ class Followed:
     ) -> None:
         self._stack.close()
 
-    def wait(self, interrupts: Interrupts, tick: Callable[[], object] = lambda: None) -> None:
-        """Release the child and wait; `tick` is called about ten times a second."""
+    def begin(self) -> None:
+        """Release the child, start the clock."""
         if self.child is not None:
             self.child.release()
-        deadline = time.monotonic() + self._for_s if self._for_s else None
+        self._deadline = time.monotonic() + self._for_s if self._for_s else None
+
+    def wait(self, interrupts: Interrupts, tick: Callable[[], object] = lambda: None) -> None:
+        """Begin, and wait; `tick` is called about ten times a second."""
+        self.begin()
+        deadline = self._deadline
         poll = select.poll()
         for item in (self.child, *self._watches):
             if item is not None and item.fileno() >= 0:
                 poll.register(item.fileno(), select.POLLIN)
-        while not interrupts.received and not self._over(deadline):
+        while not interrupts.received and not self.over():
             left_ms = _TICK_MS if deadline is None else min(_TICK_MS, (deadline - time.monotonic()) * 1000)
             poll.poll(max(0, left_ms))
             tick()
         if interrupts.received and self.child is not None and not self.child.ended():
             os.kill(self.child.pid, interrupts.received)
 
-    def _over(self, deadline: float | None) -> bool:
+    def over(self) -> bool:
+        """Whether the time is up, the child or all processes have ended."""
+        deadline = self._deadline
         if deadline is not None and time.monotonic() >= deadline:
             return True
         if self.child is not None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from operator import le
 
-from ..batch import Batch, Run, batches, merge_batches, read_batch
+from ..batch import Batch, Run, batches, merge_batches, part_of, read_batch
 from ..source import Instance, Stream, Trace
 from .lines import LineMaker, NeedsHistory
 from .options import ReportOptions
@@ -88,19 +88,10 @@ class _Slices:
             if end < len(times):
                 self._held = batch
             if first < end:
-                yield batch if end - first == len(times) else _part(batch, first, end)
+                yield batch if end - first == len(times) else part_of(batch, first, end)
             if end < len(times):
                 return
             self._last_ns = times[-1]
-
-
-def _part(batch: Batch, first: int, end: int) -> Batch:
-    part = Batch(batch.page)
-    part.times_ns = batch.times_ns[first:end]
-    part.offsets = batch.offsets[first:end]
-    part.sizes = batch.sizes[first:end]
-    part.missed = 0 if first else batch.missed
-    return part
 
 
 def _slice_runs(slices: list[tuple[int, _Slices]], start_ns: int, end_ns: int) -> Iterator[Run]:
