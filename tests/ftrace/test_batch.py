@@ -14,7 +14,9 @@ from kloupe.ftrace.ringpage import read_page
 @given(st.binary(min_size=0, max_size=300), st.sampled_from("<>"), st.sampled_from([4, 8]), st.integers(0, 320))
 @settings(max_examples=400, deadline=None)
 def test_any_bytes_as_a_page(content, order, long_bytes, commit):
-    head = (5).to_bytes(8, "little" if order == "<" else "big") + commit.to_bytes(long_bytes, "little" if order == "<" else "big")
+    head = (5).to_bytes(8, "little" if order == "<" else "big") + commit.to_bytes(
+        long_bytes, "little" if order == "<" else "big"
+    )
     page = head + content
     batch = read_batch(page, order, long_bytes)
     assert len(batch.times_ns) == len(batch.offsets) == len(batch.sizes)

@@ -79,10 +79,14 @@ def test_the_page(browser, page):
         "ksys_read", "vfs_read", "rw_verify_area",
     ]  # fmt: skip
 
-    browser.run("const s = document.getElementById('search'); s.value = 'verify'; s.dispatchEvent(new Event('input')); document.getElementById('next').click();")
+    browser.run(
+        "const s = document.getElementById('search'); s.value = 'verify'; s.dispatchEvent(new Event('input')); document.getElementById('next').click();"
+    )
     state = browser.run(STATE)
     assert state["chosen"] == "rw_verify_area" and state["to"] - state["from"] <= 1_500
-    pixels = browser.run("return [...paint.getImageData(0, 0, canvas.width, canvas.height).data].filter((v, i) => i % 4 === 3 && v).length")
+    pixels = browser.run(
+        "return [...paint.getImageData(0, 0, canvas.width, canvas.height).data].filter((v, i) => i % 4 === 3 && v).length"
+    )
     assert pixels > 500
     assert browser.complaints() == []
 

@@ -134,7 +134,9 @@ def test_damaged_bytes(tmp_path, kind, machine):
 
 def test_parts_are_packed_anew(tmp_path):
     maker = Maker()
-    records = [(1000 + number * 10**9 * (number % 3), maker.wake(10, number, "x" * (number % 150))) for number in range(300)]
+    records = [
+        (1000 + number * 10**9 * (number % 3), maker.wake(10, number, "x" * (number % 150))) for number in range(300)
+    ]
     records.sort(key=lambda record: record[0])
     path = maker.write(tmp_path / "a.dat", records)
     trace = open_trace(str(path))

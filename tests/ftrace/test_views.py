@@ -26,7 +26,13 @@ def items(tmp_path):
 
 def test_calls_and_events_as_objects(items):
     (call,) = [item for item in items if isinstance(item, Call)]
-    assert (call.function, call.duration_ns, call.self_ns, call.pid, call.comm) == ("ksys_read", 24_000, 2_000, 10, "bash")
+    assert (call.function, call.duration_ns, call.self_ns, call.pid, call.comm) == (
+        "ksys_read",
+        24_000,
+        2_000,
+        10,
+        "bash",
+    )
     (inner,) = call.children
     assert [c.function for c in call.walk()] == ["ksys_read", "vfs_read", "rw_verify_area"]
     assert inner.self_ns == 21_500
@@ -61,10 +67,16 @@ def test_statistics(tmp_path):
     maker = Maker()
     records, at = [], 1000
     for number in range(1, 101):
-        records += [(at, maker.entry(10, "vfs_read", 0)), (at + number * 10, maker.leave(10, "vfs_read", 0, at, at + number * 10))]
+        records += [
+            (at, maker.entry(10, "vfs_read", 0)),
+            (at + number * 10, maker.leave(10, "vfs_read", 0, at, at + number * 10)),
+        ]
         at += 10_000
     records += [(at, maker.entry(10, "schedule", 0)), (at + 10, maker.entry(10, "schedule", 1))]
-    records += [(at + 50, maker.leave(10, "schedule", 1, at + 10, at + 50)), (at + 100, maker.leave(10, "schedule", 0, at, at + 100))]
+    records += [
+        (at + 50, maker.leave(10, "schedule", 1, at + 10, at + 50)),
+        (at + 100, maker.leave(10, "schedule", 0, at, at + 100)),
+    ]
     path = str(maker.write(tmp_path / "a.dat", records))
     stat = collect(read(path))["vfs_read"]
     assert (stat.calls, stat.total_ns, stat.min_ns, stat.max_ns, stat.mean_ns) == (100, 50500, 10, 1000, 505.0)
@@ -72,7 +84,11 @@ def test_statistics(tmp_path):
     recursive = collect(read(path))["schedule"]
     assert (recursive.calls, recursive.total_ns, recursive.self_ns) == (2, 100, 100)
     head, first, second = render_stat(collect(read(path))).splitlines()
-    assert head.split()[0] == "function" and first.split()[:3] == ["vfs_read", "100", "50.500"] and second.split()[0] == "schedule"
+    assert (
+        head.split()[0] == "function"
+        and first.split()[:3] == ["vfs_read", "100", "50.500"]
+        and second.split()[0] == "schedule"
+    )
     half = collect(item for item in read(path) if item.start_ns < 500_000)
     table = render_diff(half, collect(read(path))).splitlines()
     assert table[1].split()[0] == "vfs_read" and table[2].split()[-3] == "new"

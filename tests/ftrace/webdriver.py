@@ -13,7 +13,11 @@ from typing import Any
 def missing() -> str:
     """What is not installed, "" when all is."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
-    return "" if browser and shutil.which("chromedriver") else "chromium and chromedriver (Debian: chromium chromium-driver)"
+    return (
+        ""
+        if browser and shutil.which("chromedriver")
+        else "chromium and chromedriver (Debian: chromium chromium-driver)"
+    )
 
 
 class Browser:
@@ -24,12 +28,22 @@ class Browser:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self._url = f"http://127.0.0.1:{port}"
-        self._driver = subprocess.Popen(["chromedriver", f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._driver = subprocess.Popen(
+            ["chromedriver", f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         options = {
             "binary": shutil.which("chromium") or shutil.which("chromium-browser"),
             "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1200,800", f"--user-data-dir={profile}"],
         }  # fmt: skip
-        wanted = {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}}
+        wanted = {
+            "capabilities": {
+                "alwaysMatch": {
+                    "browserName": "chrome",
+                    "goog:chromeOptions": options,
+                    "goog:loggingPrefs": {"browser": "ALL"},
+                }
+            }
+        }
         self._session = ""
         try:
             self._session = self._start(wanted)
@@ -82,7 +96,11 @@ class Browser:
 
     def complaints(self) -> list[str]:
         """What the page has written to the console as errors."""
-        return [entry["message"] for entry in self.call("POST", "/se/log", {"type": "browser"}) if entry["level"] == "SEVERE"]
+        return [
+            entry["message"]
+            for entry in self.call("POST", "/se/log", {"type": "browser"})
+            if entry["level"] == "SEVERE"
+        ]
 
     def close(self) -> None:
         """End the browser and its driver."""

@@ -241,7 +241,7 @@ def check_statistics_and_json() -> None:
     row = next(line.split() for line in text.splitlines() if line.split()[:1] == ["ksys_read"])
     assert int(row[1]) >= 2, text
     lines = kloupe("graph", "ksys_read", "vfs_*", "--json", "--", "cat", "/etc/hostname").stdout.splitlines()
-    calls = [json.loads(line) for line in lines]
+    calls = [json.loads(line) for line in lines if line.startswith("{")]
     assert any(call.get("function") == "ksys_read" and call["duration_ns"] > 0 for call in calls), lines[:3]
 
 
@@ -257,7 +257,7 @@ def check_arguments_and_return_values() -> None:
     calls = [json.loads(line) for line in lines if line.startswith("{")]
     reads = [call for call in calls if call.get("function") == "vfs_read"]
     size = len(Path("/etc/hostname").read_bytes())
-    assert any(call.get("retval") == size and call["args"].get("count", 0) >= size for call in reads), reads[:4]
+    assert any(call.get("retval") == size and call.get("args", {}).get("count", 0) >= size for call in reads), reads[:4]
     assert_same(before, snapshot())
 
 

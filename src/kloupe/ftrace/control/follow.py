@@ -14,6 +14,7 @@ from typing import Any
 from ...session.child import ChildProcess, ProcessWatch
 
 _TICK_MS = 100
+_END_S = 1.0
 
 
 class Interrupts:
@@ -81,8 +82,17 @@ class Followed:
             left_ms = _TICK_MS if deadline is None else min(_TICK_MS, (deadline - time.monotonic()) * 1000)
             poll.poll(max(0, left_ms))
             tick()
-        if interrupts.received and self.child is not None and not self.child.ended():
-            os.kill(self.child.pid, interrupts.received)
+        if interrupts.received and self.child is not None:
+            self._end_child(self.child, interrupts.received)
+
+    @staticmethod
+    def _end_child(child: ChildProcess, number: int) -> None:
+        """Pass the signal on, and give the child a moment, so that its end is in the trace."""
+        deadline = time.monotonic() + _END_S
+        if not child.ended():
+            os.kill(child.pid, number)
+        while not child.ended() and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def over(self) -> bool:
         """Whether the time is up, the child or all processes have ended."""
