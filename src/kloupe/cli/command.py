@@ -12,7 +12,7 @@ from ..base.errors import InternalError, KloupeError, ScriptError, UsageError, V
 from .options import CommandLine, help_text, parse_command_line
 
 LANGUAGE_VERSION = "0.27.1"  # the bpftrace whose language and output this follows
-SUBCOMMANDS = {"demo": "demo", "doctor": "doctor"}
+SUBCOMMANDS = {"demo": "demo", "doctor": "doctor", "ftrace": "ftrace"}
 Action = Callable[[CommandLine], int]
 
 

@@ -1,0 +1,208 @@
+"""From a request to knobs, in the order in which the kernel wants them; and refusals with what would have worked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+from ...base.diag import did_you_mean
+from ...base.errors import KloupeError, NotSupported, UsageError
+from ...host.proc import threads
+from ...kernel.tracing_dir import TracingDir
+from .folder import TracingFolder
+from .knobs import Knobs
+from .request import FUNCTION, GRAPH, NOP, EventChoice, Request
+
+# Knobs that only the top level has, whatever instance uses them.
+SHARED = ("set_graph_function", "set_graph_notrace", "max_graph_depth", "tracing_thresh")
+_TOO_MANY_NAMES = 200_000
+
+
+def require_tracer(top: TracingFolder, tracer: str) -> None:
+    """Raises NotSupported, with near names, when the kernel does not have this tracer."""
+    known = top.words("available_tracers")
+    if tracer not in known:
+        near = did_you_mean(tracer, known)
+        hint = near[0] if near else f"this kernel has: {' '.join(known)}"
+        raise NotSupported(f"this kernel has no tracer {tracer!r}", hint=hint, exit_status=1)
+
+
+def needs_top_level(top: TracingFolder, instance: TracingFolder, request: Request) -> bool:
+    """Whether the kernel allows this only on the top level, which all tracers share."""
+    if request.tracer not in instance.words("available_tracers"):
+        return True
+    wanted = (
+        ("set_graph_function", bool(request.roots)),
+        ("set_graph_notrace", bool(request.not_roots)),
+        ("max_graph_depth", request.depth > 0),
+        ("tracing_thresh", request.threshold_us > 0),
+        ("set_ftrace_filter", bool(request.functions)),
+    )
+    return any(is_wanted and not instance.has(name) and top.has(name) for name, is_wanted in wanted)
+
+
+def apply(knobs: Knobs, request: Request) -> None:
+    """Set everything up but do not start. Raises UsageError for names that do not exist, NotSupported for what the kernel lacks."""
+    knobs.set("tracing_on", "0")
+    if request.buffer_kb:
+        knobs.set("buffer_size_kb", str(request.buffer_kb))
+    if request.clock:
+        _set_clock(knobs, request.clock)
+    if request.cpus:
+        knobs.set("tracing_cpumask", _cpu_mask(request.cpus))
+    _set_pids(knobs, request)
+    _set_functions(knobs, request)
+    if request.depth:
+        knobs.set("max_graph_depth", str(request.depth))
+    if request.threshold_us:
+        knobs.set("tracing_thresh", str(request.threshold_us))
+    for event in request.events:
+        _enable(knobs, event)
+    if request.tracer != NOP:
+        if knobs.folder.has("tracing_max_latency") and request.tracer not in (FUNCTION, GRAPH):
+            knobs.set("tracing_max_latency", "0")
+        knobs.set("current_tracer", request.tracer)
+    for name, value in request.options.items():  # behind the tracer: it brings options of its own
+        _set_option(knobs, name, value)
+
+
+def _cpu_mask(cpus: Iterable[int]) -> str:
+    bits = 0
+    for cpu in cpus:
+        bits |= 1 << cpu
+    words = []
+    while bits:
+        words.append(f"{bits & 0xFFFFFFFF:x}")
+        bits >>= 32
+    return ",".join([words[-1], *(word.zfill(8) for word in reversed(words[:-1]))]) if words else "0"
+
+
+def _set_clock(knobs: Knobs, clock: str) -> None:
+    known = [word.strip("[]") for word in knobs.folder.words("trace_clock")]
+    if clock not in known:
+        raise UsageError(f"no trace clock {clock!r}", hint=f"this kernel has: {' '.join(known)}")
+    knobs.set("trace_clock", clock)
+
+
+def _set_option(knobs: Knobs, name: str, value: bool) -> None:
+    folder, negated = knobs.folder, name.startswith("no") and not knobs.folder.has(f"options/{name}")
+    name, value = (name[2:], not value) if negated else (name, value)
+    if not folder.has(f"options/{name}"):
+        known = [line.removeprefix("no") for line in folder.words("trace_options")]
+        near = did_you_mean(name, known)
+        raise UsageError(f"no tracing option {name!r} here", hint=near[0] if near else "kloupe ftrace list options")
+    knobs.set(f"options/{name}", str(int(value)))
+
+
+def _set_pids(knobs: Knobs, request: Request) -> None:
+    if not request.pids:
+        return
+    tasks = [str(task) for pid in request.pids for task in threads(pid)]
+    lists = (
+        ("set_ftrace_pid", "options/function-fork", request.tracer != NOP),
+        ("set_event_pid", "options/event-fork", bool(request.events)),
+    )
+    for name, fork, wanted in lists:
+        if not wanted or not knobs.folder.has(name):
+            continue
+        if knobs.folder.has(fork):
+            knobs.set(fork, str(int(request.children)))
+        knobs.replace(name, tasks)
+
+
+def _set_functions(knobs: Knobs, request: Request) -> None:
+    lists = (
+        ("set_ftrace_filter", request.functions),
+        ("set_ftrace_notrace", request.notrace),
+        ("set_graph_function", request.roots),
+        ("set_graph_notrace", request.not_roots),
+    )
+    for name, patterns in lists:
+        if not patterns:
+            continue
+        if not knobs.folder.has(name):
+            raise NotSupported(
+                f"this kernel cannot choose functions ({name} is missing)", hint="it needs CONFIG_DYNAMIC_FTRACE"
+            )
+        try:
+            knobs.replace(name, patterns)
+        except UsageError as error:
+            raise _unknown_function(knobs.folder, patterns) or error from None
+
+
+def _unknown_function(folder: TracingFolder, patterns: list[str]) -> KloupeError | None:
+    """Which of the patterns names no function, with near names."""
+    listed = TracingDir((folder.root,)).functions()
+    if not listed:
+        return None
+    names = {name for name, _ in listed}
+    for pattern in patterns:
+        plain = pattern.removeprefix("!").partition(":")[0]
+        if plain not in names and not any(fnmatchcase(name, plain) for name in names):
+            near = did_you_mean(plain, names)
+            what = "no function matches" if set(plain) & set("*?[") else "no function is called"
+            return UsageError(
+                f"{what} {plain!r} among those that can be traced",
+                hint=near[0] if near else "kloupe ftrace list functions PATTERN",
+            )
+    return None
+
+
+# -- events -------------------------------------------------------------------------------------------------------
+
+
+def matching_events(top: TracingFolder, choice: EventChoice) -> list[tuple[str, str]]:
+    """(system, event) of all that a choice names; a lone word is a system or, failing that, an event of any system.
+
+    Raises UsageError, with near names, when there is none.
+    """
+    tracing = TracingDir((top.root,))
+    found = tracing.tracepoints(choice.system, choice.event or "*")
+    if not found and not choice.event:
+        found = tracing.tracepoints("*", choice.system)
+    if not found and choice.system and choice.event and top.has(f"events/{choice.system}/{choice.event}/enable"):
+        found = [(choice.system, choice.event)]  # made a moment ago, as probes and synthetic events are
+    if not found:
+        everything = tracing.tracepoints("*", "*")
+        names = [f"{system}:{event}" for system, event in everything]
+        wanted = str(choice) if choice.event else choice.system
+        near = did_you_mean(wanted, names if choice.event else [e for _, e in everything] + [s for s, _ in everything])
+        raise UsageError(f"no event matches {wanted!r}", hint=near[0] if near else "kloupe ftrace list events PATTERN")
+    return found
+
+
+def _enable(knobs: Knobs, choice: EventChoice) -> None:
+    plain = choice.event in ("", "*") and not set(choice.system) & set("*?[")
+    whole = plain and knobs.folder.has(f"events/{choice.system}/enable")
+    if whole and knobs.own and not choice.filter and not choice.triggers:
+        knobs.set(f"events/{choice.system}/enable", "1")
+        return
+    for system, event in matching_events(knobs.folder.top, choice):
+        place = f"events/{system}/{event}"
+        if choice.filter:
+            _set_filter(knobs, f"{place}/filter", choice)
+        for trigger in choice.triggers:
+            knobs.add(f"{place}/trigger", trigger, f"!{trigger}")
+        knobs.set(f"{place}/enable", "1")
+
+
+def _set_filter(knobs: Knobs, name: str, choice: EventChoice) -> None:
+    try:
+        knobs.set(name, choice.filter)
+    except UsageError as error:
+        text = knobs.folder.get(name)
+        marked = [line for line in text.splitlines() if line != "none" and line.strip()]
+        place = name.removesuffix("/filter").removeprefix("events/").replace("/", ":")
+        fields = ", ".join(field_names(knobs.folder, name.removesuffix("/filter")))
+        detail = "\n    " + "\n    ".join(marked) if marked else ""
+        raise UsageError(
+            f"the filter of {place} is not one: {error}{detail}", hint=f"its fields are: {fields}"
+        ) from None
+
+
+def field_names(folder: TracingFolder, place: str) -> list[str]:
+    """The fields of an event (`events/SYSTEM/EVENT`), common ones last."""
+    from ...cfront import parse_tracepoint_format
+
+    fields = [field.name for field in parse_tracepoint_format(folder.read(f"{place}/format")).fields]
+    return sorted(fields, key=lambda name: name.startswith("common_"))

@@ -1,0 +1,74 @@
+"""Arguments of kernel functions by their BTF types: names, signs, enums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ...base import ctype as ct
+from ...base.errors import FormatError
+from ...binfmt.btf import Btf
+from .values import FieldValue
+
+
+def typed(kind: ct.CType, value: int) -> FieldValue:
+    """A register's value as a value of a C type: cut to its size, with its sign; the name of an enum's constant."""
+    if isinstance(kind, ct.Bool):
+        return int(value & 0xFF != 0)
+    if isinstance(kind, ct.Enum):
+        signed = _cut(value, kind.size, True)
+        return kind.name_of(signed) or kind.name_of(_cut(value, kind.size, False)) or signed
+    if isinstance(kind, ct.Int):
+        return _cut(value, kind.size, kind.signed)
+    return value
+
+
+def _cut(value: int, size: int, signed: bool) -> int:
+    value &= (1 << 8 * size) - 1
+    return value - (1 << 8 * size) if signed and value >> 8 * size - 1 else value
+
+
+def show(value: FieldValue) -> str:
+    """A value in an argument list: addresses in hexadecimal."""
+    if isinstance(value, int):
+        return f"0x{value:x}" if value >= 1 << 31 else str(value)
+    return str(value)
+
+
+def show_arguments(args: dict[str, FieldValue]) -> str:
+    """`fd=3, count=832`."""
+    return ", ".join(f"{name}={show(value)}" for name, value in args.items())
+
+
+class Signatures:
+    """Decodes arguments; `read` gives the kernel's BTF (nothing: then arguments are numbered and plain)."""
+
+    def __init__(self, read: Callable[[], bytes], long_bytes: int) -> None:
+        self._read = read
+        self._long_bytes = long_bytes
+        self._btf: Btf | None = None
+        self._is_read = False
+        self._known: dict[str, ct.Function | None] = {}
+
+    def function(self, name: str) -> ct.Function | None:
+        """A function's signature, or None."""
+        if not self._is_read:
+            self._is_read = True
+            data = self._read()
+            try:
+                self._btf = Btf(data) if data else None
+            except FormatError:
+                self._btf = None
+        if name not in self._known:
+            try:
+                self._known[name] = self._btf.function(name) if self._btf is not None else None
+            except FormatError:
+                self._known[name] = None
+        return self._known[name]
+
+    def decode(self, name: str, values: list[int]) -> dict[str, FieldValue]:
+        """Arguments by name; `arg1`, `arg2`, ... where the function's types are not known."""
+        signature = self.function(name)
+        if signature is None:
+            return {f"arg{number}": value for number, value in enumerate(values, 1)}
+        pairs = zip(signature.parameters, values, strict=False)
+        return {label or f"arg{n}": typed(kind, value) for n, ((label, kind), value) in enumerate(pairs, 1)}

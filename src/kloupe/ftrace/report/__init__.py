@@ -1,0 +1,1 @@
+"""Traces as lines of text, as trace-cmd report prints them."""

@@ -1,0 +1,292 @@
+"""The lines of a report: task, CPU, flags, time, event and its text, a batch at a time.
+
+The fast path of `kloupe ftrace report`: per record one unpacking of the common fields, one look-up of everything that repeats
+(task, flags, names), one `%`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from fnmatch import fnmatchcase
+from struct import Struct
+from struct import error as StructError
+
+from ..batch import Run
+from ..decode.compile import compile_line, compile_print_format
+from ..decode.eventformat import EventField, EventFormat
+from ..decode.printfmt import PrintFormatError
+from ..decode.renderers import RENDERERS, STATEFUL, RecordText
+from ..source import Trace
+from .fields import fields_text
+from .graph import GraphText
+from .options import ReportOptions
+
+_NAME_WIDTH = 20
+_PIECE_LINES = 4096
+_COMMON_BYTES = 8
+_GRAPH_ENTRY = "funcgraph_entry"
+
+
+# A line's beginning, as `%` takes it: head, seconds, digits behind the point. The event's name follows.
+_MICRO = (
+    "%s%5d.%06d:",
+    500,
+    1000,
+    10**6,
+)  # format, what is added for rounding, nanoseconds in a unit, units in a second
+_NANO = ("%s%5d.%09d:", 0, 1, 10**9)
+_LINE_NAMES = ("p, o, n, c, h, s, u", ("h", "s", "u"))
+Line = Callable[
+    [bytes, int, int, int, str, int, int], str
+]  # page, offset, size, CPU, head, seconds, rest of the second
+
+
+class _Kind:
+    """How to show one event type: the function that makes its line, how long a record must be, whether it is the entry of a call."""
+
+    __slots__ = ("entry", "line", "needed")
+
+    def __init__(self, line: Line, needed: int, entry: bool = False) -> None:
+        self.line = line
+        self.needed = max(needed, _COMMON_BYTES)
+        self.entry = entry
+
+
+class NeedsHistory(Exception):
+    """A line depends on records that came before the part that is at hand."""
+
+
+class LineMaker:
+    """Makes the lines of one instance's records. `prefix` goes before each line (the instance's name, where there are several).
+
+    `alone`: it sees all records. Otherwise it sees some, and raises NeedsHistory for one whose line depends on others.
+    """
+
+    def __init__(self, trace: Trace, options: ReportOptions, prefix: str = "", *, alone: bool = True) -> None:
+        self._trace = trace
+        self._alone = alone
+        self._options = options
+        self._prefix = prefix
+        self._kinds: dict[int, _Kind | None] = {}
+        self._heads: dict[int, dict[int, str]] = {}  # CPU -> task and flags -> the line's beginning
+        self._graph = GraphText(trace)
+        self._time = _NANO if options.nanoseconds else _MICRO
+        self._form = self._time[0]
+        self._chooses = bool(options.start_ns or options.end_ns or options.pids is not None)
+        self._common = Struct(trace.order + "HHi").unpack_from  # type, flags and preempt count, pid
+        self._extra = _extra_columns(trace)
+
+    # -- one event type ---------------------------------------------------------------------------------------------
+
+    def _make_kind(self, number: int) -> _Kind | None:
+        """None for an event that is not wanted."""
+        form = self._trace.formats[number]
+        if form is None:
+            self._trace.complain(f"events of type {number} are in the trace without their format")
+            return _Kind(self._line_of(f"event-{number}", _unknown_text), 0)
+        if not self._is_wanted(form):
+            return None
+        if self._options.raw:
+            return _Kind(self._line_of(form.name, _with_cpu(fields_text(form, self._trace.context))), form.bytes_needed)
+        if self._graph.is_entry(number):
+            nested = self._graph.nested
+            return _Kind(self._line_of(form.name, lambda p, o, n, c: nested(number, p, o, n)), form.bytes_needed, True)
+        return _Kind(self._make_line(form), form.bytes_needed)
+
+    def _label(self, name: str) -> str:
+        return f" {name}: " + " " * (_NAME_WIDTH - len(name))
+
+    def _line_of(self, name: str, render: RecordText) -> Line:
+        """The line function of a renderer of text."""
+        form = f"{self._form}{self._label(name)}%s\n"
+
+        def line(page: bytes, offset: int, size: int, cpu: int, head: str, second: int, rest: int) -> str:
+            text = render(page, offset, size, cpu)
+            return form % (head, second, rest, text[:-1] if text.endswith("\n") else text)
+
+        return line
+
+    def _make_line(self, form: EventFormat) -> Line:
+        context = self._trace.context
+        make = RENDERERS.get((form.system, form.name))
+        try:
+            special = self._graph.exit_text(form.id) or (make(form, context, self._learn) if make else None)
+            if (form.system, form.name) in STATEFUL and not self._alone:
+                raise NeedsHistory
+            if special is not None:
+                return self._line_of(form.name, special)
+            if form.system == "ftrace":  # texts that may end in a newline
+                return self._line_of(form.name, _with_cpu(compile_print_format(form, context)))
+            return compile_line(form, context, self._form + self._label(form.name), *_LINE_NAMES)
+        except PrintFormatError as error:
+            self._trace.complain(f"the print format of {form.system}:{form.name} is not understood: {error}")
+            fields = fields_text(form, context)
+            return self._line_of(
+                form.name, lambda page, offset, size, cpu: "[FAILED TO PARSE]" + fields(page, offset, size)
+            )
+
+    def _is_wanted(self, form: EventFormat) -> bool:
+        names = (form.name, f"{form.system}:{form.name}", form.system)
+        wanted = self._options.events
+        return not wanted or any(fnmatchcase(name, pattern) for name in names for pattern in wanted)
+
+    def _learn(self, pid: int, comm: str) -> None:
+        """A task's name that an event told. The first one that is known stays."""
+        comms = self._trace.comms
+        if pid and pid not in comms:
+            if not self._alone:
+                raise NeedsHistory
+            comms[pid] = comm
+            for heads in self._heads.values():
+                for key in [key for key in heads if key >> 16 == pid]:
+                    del heads[key]
+
+    # -- the line's beginning ---------------------------------------------------------------------------------------
+
+    def _make_head(self, cpu: int, pid: int, flags: int, page: bytes, offset: int) -> str:
+        columns = (
+            _flags_text(flags & 255, flags >> 8 & 255)
+            if self._trace.order == "<"
+            else _flags_text(flags >> 8, flags & 255)
+        )
+        for read in self._extra:
+            columns += read(page, offset)
+        return f"{self._prefix}{self._trace.comms[pid]:>16}-{pid:<5d} [{cpu:03d}] {columns} "
+
+    # -- records ----------------------------------------------------------------------------------------------------
+
+    def lines(self, runs: Iterable[Run]) -> Iterator[str]:
+        """Pieces of text of many lines, in order of the runs."""
+        common, kinds, fast_leaf = self._common, self._kinds, self._graph.fast_leaf
+        _, half, unit, scale = self._time
+        half += self._trace.offset_ns
+        second, second_start = -1, 1 << 80
+        everything, extra = not self._chooses, bool(self._extra)
+        graph_form = f"{self._form}{self._label(_GRAPH_ENTRY)}%s\n"
+        out: list[str] = []
+        add = out.append
+        skip: tuple[object, int] | None = None
+        for run, following in _with_next(runs):
+            batch, cpu, end = run.batch, run.cpu, run.end
+            page, times, offsets, sizes = batch.page, batch.times_ns, batch.offsets, batch.sizes
+            heads = self._heads.setdefault(cpu, {})
+            at = run.first
+            if at == 0 and batch.missed:
+                add(f"CPU:{cpu} [{f'{batch.missed} ' if batch.missed > 0 else ''}EVENTS DROPPED]\n")
+            if skip is not None:
+                at += skip == (batch, at)
+                skip = None
+            while at < end:
+                offset, size = offsets[at], sizes[at]
+                if size < _COMMON_BYTES:
+                    self._trace.complain("a record is shorter than the fields that all have")
+                    at += 1
+                    continue
+                number, flags, pid = common(page, offset)
+                try:
+                    kind = kinds[number]
+                except KeyError:
+                    kind = kinds[number] = self._make_kind(number)
+                if kind is None or not (everything or self._passes(times[at], pid)):
+                    at += 1
+                    continue
+                head = heads.get(pid << 16 | flags)
+                if head is None or extra:
+                    head = heads[pid << 16 | flags] = self._make_head(cpu, pid, flags, page, offset)
+                rest = (times[at] + half) // unit - second_start
+                if not 0 <= rest < scale:
+                    second, rest = divmod((times[at] + half) // unit, scale)
+                    second_start = second * scale
+                at += 1
+                if kind.entry and size >= kind.needed:
+                    text = None
+                    if at < end:
+                        if offsets[at] == offset + size + 4 and sizes[at] >= self._graph.return_bytes:
+                            text = fast_leaf(number, page, offset, size)
+                        if text is None:
+                            text = self._graph.leaf(number, page, offset, size, page, offsets[at], sizes[at])
+                    elif following is not None and following.cpu == cpu:
+                        other, first = following.batch, following.first
+                        place = other.page, other.offsets[first], other.sizes[first]
+                        text = self._graph.leaf(number, page, offset, size, *place)
+                    if text is not None:
+                        add(graph_form % (head, second, rest, text))
+                        if at < end:
+                            at += 1
+                        elif following is not None:
+                            skip = (following.batch, following.first)
+                        continue
+                try:
+                    if size >= kind.needed:
+                        add(kind.line(page, offset, size, cpu, head, second, rest))
+                        continue
+                    trouble = f"the record has {size} of {kind.needed} bytes"
+                except (ArithmeticError, ValueError, LookupError, TypeError, StructError) as error:
+                    trouble = f"cannot be shown: {error}"
+                form = self._trace.formats[number]
+                add(f"{self._form % (head, second, rest)}{self._label(form.name if form else '?')}[{trouble}]\n")
+            if len(out) >= _PIECE_LINES:
+                yield "".join(out)
+                out.clear()
+        if out:
+            yield "".join(out)
+
+    def _passes(self, time_ns: int, pid: int) -> bool:
+        options, time_ns = self._options, time_ns + self._trace.offset_ns
+        if options.pids is not None and pid not in options.pids:
+            return False
+        return options.start_ns <= time_ns and (not options.end_ns or time_ns <= options.end_ns)
+
+
+def _with_next(runs: Iterable[Run]) -> Iterator[tuple[Run, Run | None]]:
+    source = iter(runs)
+    run = next(source, None)
+    while run is not None:
+        following = next(source, None)
+        yield run, following
+        run = following
+
+
+def _unknown_text(page: bytes, offset: int, size: int, cpu: int) -> str:
+    return f"[unknown event, {size} bytes] {page[offset : offset + size].hex(' ')}"
+
+
+def _with_cpu(render: Callable[[bytes, int, int], str]) -> RecordText:
+    return lambda page, offset, size, cpu: render(page, offset, size)
+
+
+# Flags of common_flags: include/linux/trace_events.h (enum trace_flag_type).
+_IRQS_OFF, _NEED_RESCHED_LAZY, _NEED_RESCHED, _HARDIRQ, _SOFTIRQ = 1, 2, 4, 8, 16
+
+
+def _flags_text(flags: int, preempt: int) -> str:
+    """The columns irqs-off, need-resched, context, preempt depth, migrate disabled."""
+    irqs = "d" if flags & _IRQS_OFF else "."
+    resched = "N" if flags & _NEED_RESCHED else "L" if flags & _NEED_RESCHED_LAZY else "."
+    hard, soft = flags & _HARDIRQ, flags & _SOFTIRQ
+    context = "H" if hard and soft else "h" if hard else "s" if soft else "."
+    depth = f"{preempt & 15:x}" if preempt & 15 else "."
+    migrate = f"{preempt >> 4:x}" if preempt & 0xF0 else "."
+    return irqs + resched + context + depth + migrate
+
+
+def _extra_columns(trace: Trace) -> list[Callable[[bytes, int], str]]:
+    """Common fields that only some kernels have, each a column: migrate_disable, lock_depth."""
+    form = next((f for f in (trace.formats[number] for number in list(trace.formats.texts)[:1]) if f is not None), None)
+    found = []
+    for name in ("common_migrate_disable", "common_lock_depth"):
+        field = form.field(name) if form is not None else None
+        if field is not None:
+            found.append(_column(field, trace.order))
+    return found
+
+
+def _column(field: EventField, order: str) -> Callable[[bytes, int], str]:
+    byte_order = "little" if order == "<" else "big"
+
+    def read(page: bytes, offset: int) -> str:
+        raw = page[offset + field.offset : offset + field.offset + field.size]
+        value = int.from_bytes(raw, byte_order, signed=True)  # type: ignore[arg-type]
+        return "." if value < 0 else str(value)
+
+    return read

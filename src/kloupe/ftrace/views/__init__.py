@@ -1,0 +1,1 @@
+"""Traces in other forms: trees, statistics, JSON, and the files of other viewers."""
