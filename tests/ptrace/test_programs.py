@@ -17,7 +17,7 @@ WATCHING = {
     "one call": f"{SYSCALLS}sys_enter_read {{ @ = count(); }}",
     "all calls": "tracepoint:raw_syscalls:sys_enter { @ = count(); } tracepoint:raw_syscalls:sys_exit { @x = count(); }",
     "functions": "uprobe:PROGRAM:work { @ = count(); } uretprobe:PROGRAM:work { @r = count(); }",
-    "libraries": "uprobe:libc:kill,uretprobe:libc:raise,uretprobe:libc:fork,uprobe:libc:fflush,uprobe:libc:execve { @[probe] = count(); }",
+    "libraries": "uprobe:libc:kill,uretprobe:libc:fork { @[probe] = count(); }",
     "processes": "tracepoint:sched:sched_process_* { @[probe] = count(); } tracepoint:signal:signal_deliver { @s[args.sig] = count(); }",
     "samples": "profile:hz:500 { @[ustack] = count(); } end { clear(@); }",
 }
