@@ -176,10 +176,7 @@ def c_string(data: bytes, at: int) -> str:
 def debug_file(elf: Elf) -> str:
     """The path of the separate debug file, by build id and then by .gnu_debuglink; "" when there is none."""
     build_id = elf.build_id
-    try:
-        folder = os.path.dirname(os.path.realpath(elf.path))
-    except OSError:  # below /proc/PID of a process that is going
-        return ""
+    folder = os.path.dirname(os.path.realpath(elf.path))
     candidates = [f"{_DEBUG_ROOT}/.build-id/{build_id[:2]}/{build_id[2:]}.debug"] if len(build_id) > 2 else []
     link = c_string(elf.named_content(".gnu_debuglink"), 0)
     if link and "/" not in link:
