@@ -165,8 +165,8 @@ def test_samples_have_stacks_and_threads_are_told_apart(tmp_path: Path) -> None:
         "-fomit-frame-pointer",
     )
     out = follow(
-        f"{program} 3000000",
-        "profile:hz:300 { @[ustack] = count(); @tids[tid] = count(); } end { @n = len(@tids); clear(@tids); }",
+        f"{program} 2000000000",
+        "profile:hz:200 { @[ustack] = count(); @tids[tid] = count(); } interval:s:2 { exit(); } end { @n = len(@tids); clear(@tids); }",
     )
     assert re.search(
         r"^        (leaf|fact|run)\+\d+\n(        fact\+\d+\n)*(        run\+\d+\n)?        start_thread\+\d+$",
