@@ -20,6 +20,7 @@ def test_compiles(path: Path) -> None:
     mode = "test" if "\ntest:" in text else "run"
     compilation = compile_script(Source(path.name, text), DocumentedTarget(), CompileOptions(mode=mode, child_pid=1))
     assert compilation.image is not None and compilation.image.programs
+    assert [item.message for item in compilation.warnings] == []
 
 
 def test_the_tour_is_numbered() -> None:

@@ -62,6 +62,12 @@ def test_what_the_kernel_would_be_needed_for_is_refused() -> None:
     assert done.returncode and "HINT" in done.stderr and "-c COMMAND" in done.stderr
 
 
+def test_scripts_test_themselves() -> None:
+    words = [kloupe_words()[0], "-m", "kloupe", "--test", str(PROJECT / "examples" / "18-self-test.bt")]
+    done = run(without_privileges(*words))
+    assert (done.returncode, "3 tests ran." in done.stdout, "user-space machine" in done.stderr) == (0, True, True)
+
+
 def first_command() -> str:
     """The first line of the README's first block of shell commands."""
     found = re.search(r"```sh\n(.+)\n", (PROJECT / "README.md").read_text())

@@ -1,5 +1,7 @@
 """Followed programs behave as if nobody followed them."""
 
+import os
+import pty
 import re
 import subprocess
 import sys
@@ -92,3 +94,27 @@ def test_a_failing_program_leaves_the_process_running(monkeypatch: pytest.Monkey
                 engine.poll(50)
     assert child.communicate(timeout=10)[0] == "still here\n"
     assert child.returncode == 0
+
+
+def test_keys_of_the_terminal_reach_the_command_and_the_tracer() -> None:
+    """Ctrl-C ends both; the command may read from the terminal, since it is in the foreground."""
+    script = 'begin { printf("ready\\n"); } tracepoint:signal:signal_deliver { printf("delivered %d\\n", args.sig); } end { printf("ended\\n"); }'
+    words = kloupe_words("-c", "cat", "-e", script)
+    pid, terminal = pty.fork()
+    if not pid:
+        os.execv(words[0], words)
+    seen = b""
+    for answer, wanted in ((b"hello\n", b"ready"), (b"\x03", b"hello\r\nhello\r\n"), (b"", b"ended")):
+        while wanted not in seen:
+            seen += os.read(terminal, 4096)
+        os.write(terminal, answer)
+    while True:
+        try:
+            data = os.read(terminal, 4096)
+        except OSError:  # nobody has it open any more
+            break
+        if not data:
+            break
+        seen += data
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert seen.count(b"delivered 2") <= 1 and b"ERROR" not in seen

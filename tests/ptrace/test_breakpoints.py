@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,33 @@ def test_markers_and_their_semaphore(tmp_path: Path) -> None:
     program = build(tmp_path, MARKED, "-O1")
     out = follow(program, f'usdt:{program}:shop:sale {{ printf("sold %d\\n", arg0); }}')
     assert lines_with(out, "sold") == ["sold 40", "sold 41", "sold 42"]
+
+
+def test_a_marker_in_a_running_process_is_told_that_somebody_looks(tmp_path: Path) -> None:
+    """The semaphore counts who looks: it goes up at the attach and down at the end."""
+    loop = '#include <stdio.h>\nint main(void) { while (getchar() != EOF) { printf("%d\\n", gate); fflush(stdout); fire(7); } return gate; }'
+    program = build(tmp_path, MARKED[: MARKED.index("int main")] + loop, "-O1")
+    child = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=0)
+    assert child.stdin is not None and child.stdout is not None
+
+    def gate() -> str:
+        child.stdin.write("x")  # type: ignore[union-attr]
+        return child.stdout.readline().strip()  # type: ignore[union-attr]
+
+    assert gate() == "0"
+    words = kloupe_words("-p", str(child.pid), "-e", f'usdt:{program}:shop:sale {{ printf("sold %d\\n", arg0); }}')
+    tracer = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    for _ in range(400):
+        if gate() == "1":
+            break
+        time.sleep(0.02)
+    assert gate() == "1"
+    assert tracer.stdout is not None and tracer.stdout.readline() == "sold 7\n"
+    tracer.send_signal(2)
+    tracer.communicate(timeout=20)
+    assert gate() == "0"
+    child.stdin.close()
+    assert child.wait(20) == 0
 
 
 def test_breakpoints_are_gone_after_the_end(tmp_path: Path) -> None:

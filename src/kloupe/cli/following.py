@@ -58,8 +58,8 @@ class Supervisor:
     """Two processes from one: the tracer does the work, and the first process passes signals and the exit status on.
 
     When the user's process is killed, alone or with its process group, the tracer is told (SIGTERM) and ends as usual: it takes its
-    breakpoints out and lets go. That is why it is neither the process that users and programs know nor in its group (the command of -c is:
-    keys and signals reach it as always). When the tracer is killed, the first process takes out what it finds in the ledger. And the
+    breakpoints out and lets go. That is why it is neither the process that users and programs know nor in its group and session (the
+    command of -c is: keys and signals reach it as always). When the tracer is killed, the first process takes out what it finds in the ledger. And the
     tracer can stay when the command or its descendants, being under a filter, still need it.
     """
 
@@ -67,7 +67,6 @@ class Supervisor:
         from ..engine.ptrace.ledger import Ledger
 
         self.ledger = Ledger.shared()
-        self.group = os.getpgrp()  # that of the command
         self._first = os.getpid()
         self._pipe = -1  # in the tracer: where the exit status goes when it stays behind
 
@@ -84,13 +83,18 @@ class Supervisor:
 
         os.close(read_end)
         self._pipe = write_end
-        os.setpgid(0, 0)
-        signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # it may write to the terminal all the same
         die_with_parent(signal.SIGTERM)
         signal.signal(signal.SIGHUP, lambda number, frame: os.kill(os.getpid(), signal.SIGTERM))
         if self.is_dead():
             return 143
         return work(self)
+
+    def part(self) -> None:
+        """In the tracer, once the command is there: what is sent to the group or by the terminal is for the others.
+
+        A session, since a parent in another group of the same one would keep the command's group from being orphaned (setpgid(2)).
+        """
+        os.setsid()
 
     def is_dead(self) -> bool:
         """In the tracer: whether the first process has ended. Then the command is to go on without us."""

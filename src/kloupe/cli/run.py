@@ -66,6 +66,8 @@ def run(line: CommandLine) -> int:
 def _run(line: CommandLine, mode: str, supervisor: Supervisor | None) -> int:
     recorder = _recorder(line)
     child = _start_child(line, supervisor)
+    if supervisor is not None:
+        supervisor.part()
     try:
         try:
             image = _image(line, child.pid if child else 0, mode, recorder)
@@ -152,7 +154,7 @@ def _start_child(line: CommandLine, supervisor: Supervisor | None) -> ChildProce
     from ..session.child import ChildProcess, split_command
 
     words = split_command(line.get("child"))
-    return ChildProcess(words, supervisor.group, supervisor.is_dead) if supervisor else ChildProcess(words)
+    return ChildProcess(words, supervisor.is_dead) if supervisor else ChildProcess(words)
 
 
 # -- compiling --------------------------------------------------------------------------------------------------

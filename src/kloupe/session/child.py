@@ -17,7 +17,7 @@ _LENGTH_BYTES = 4  # otherwise: the length of a seccomp filter, and the filter
 _PIECE = 65536
 _SERVE_MS = 5
 # What Python and we handle or ignore: an exec would pass ignored ones on.
-_CHANGED_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTTOU)
+_CHANGED_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT)
 
 
 class ChildTracer(Protocol):
@@ -104,13 +104,12 @@ def _obey_filter(word: bytes, gate: int) -> None:
 class ChildProcess:
     """A child that waits at its gate until `release`. When we die before, it ends without running anything.
 
-    It runs in the process group `group` (0: ours), and outlives us when `spared` says so at the end. Raises UsageError when there is no
-    such program.
+    It outlives us when `spared` says so at the end. Raises UsageError when there is no such program.
     """
 
-    def __init__(self, arguments: Sequence[str], group: int = 0, spared: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, arguments: Sequence[str], spared: Callable[[], bool] = lambda: False) -> None:
         self.arguments = list(arguments)
-        self._group, self._spared = group, spared
+        self._spared = spared
         path = find_program(self.arguments[0])
         gate_read, self._gate = os.pipe()
         self._trouble, trouble_write = os.pipe()  # closed by a successful exec, else it brings the errno
@@ -130,9 +129,6 @@ class ChildProcess:
             os.close(self._gate)
             for number in _CHANGED_SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
-            if self._group:
-                with suppress(OSError):  # its last process has just ended
-                    os.setpgid(0, self._group)
             word = os.read(gate_read, _PIECE)  # one read only: programs may already see us
             if not word:
                 os._exit(0)

@@ -14,6 +14,7 @@ from .routes import Hook
 TRAPS = {"x86_64": b"\xcc", "aarch64": b"\x00\x00\x20\xd4"}  # int3; brk #0
 TRAP_ADVANCE = {"x86_64": 1, "aarch64": 0}  # how far behind the trap the instruction pointer is when it is reported
 SLOT_BYTES = 16
+_MOST_GONE = 4096  # remembered; forks that are under way know of the latest only
 _COUNTER = struct.Struct("=H")  # a USDT semaphore
 
 
@@ -145,6 +146,8 @@ class AddressSpace:
             del self.breakpoints[address]
 
     def _forget(self, point: Breakpoint) -> None:
+        if len(self._gone) >= _MOST_GONE:
+            del self._gone[next(iter(self._gone))]
         self._gone[point.address] = point.original
         self._ledger.strike(point.row)
 

@@ -15,6 +15,7 @@ from ...host import ptrace
 from ...image import AttachSpec, Image, ProgramSpec
 from ..machine.engine import MachineEngine
 from ..protocol import AttachFailure, MapAccess
+from .beginning import follow
 from .facts import Facts
 from .firing import Firing
 from .ledger import Ledger
@@ -127,10 +128,10 @@ class PtraceEngine:
             if self._guarded:
                 mapping = tracer.mmap if tracer.places else -1
                 self._command.filter = ptrace.make_filter(self._facts.arch.name, tracer.wanted_calls(), mapping)
-            tracer.follow(self._command.pid, filtered=filtered, guarded=self._guarded, at_once=False)
+            follow(tracer, self._command.pid, filtered=filtered, guarded=self._guarded, at_once=False)
             self._command.tracer = self
         if self._pid:
-            tracer.follow(self._pid, filtered=False)
+            follow(tracer, self._pid, filtered=False)
         return failures + self._failures
 
     def _on_end(self, pid: int, status: int) -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from ...base.errors import MissingFacts, PermissionNeeded
 from ...host import ptrace
 from .breakpoints import TRAPS, AddressSpace, UserPlaces
 from .facts import Facts
 from .firing import Firing
-from .halting import BIRTHS, hold, stop_of
+from .halting import stop_of
 from .ledger import Ledger
 from .routes import Hook, Routes
 from .tracee import Identities, Process, Thread, stat_fields, status_fields
@@ -88,50 +86,9 @@ class Tracer:
         found = _OPTIONS | (ptrace.OPTION_SECCOMP if kill else 0) | (ptrace.OPTION_EXIT_KILL if kill else 0)
         return found | ptrace.OPTION_EXIT
 
-    # -- beginning ------------------------------------------------------------------------------------------------
-
-    def follow(self, pid: int, *, filtered: bool, guarded: bool = False, at_once: bool = True) -> None:
-        """Follow a process with all its threads. `filtered`: a seccomp filter picks the calls that stop; `guarded`: it is there, and
-        the process must not outlive us. With `at_once` breakpoints are set now, else when it runs another program. Raises PermissionNeeded, MissingFacts.
-        """
-        options = self.options(kill=guarded)
-        process = Process(pid, 0, AddressSpace(pid, self.trap, self._ledger))
-        known: set[int] = set()
-        while new := _thread_ids(pid) - known:
-            known |= new
-            for tid in sorted(new):
-                self._seize(pid, tid, options, process, filtered)
-        if not process.threads:
-            raise MissingFacts(f"no process {pid}")
-        self.processes[pid] = process
-        if self.places and at_once:
-            self._place_all(process)
-
-    def _place_all(self, process: Process) -> None:
-        """Set breakpoints while no thread is in the middle of a fork: what it makes would have them without being followed."""
-        hold(self, [self.threads[tid] for tid in process.threads])
-        for tid, status in self.queue:
-            if status & 0xFF == 0x7F and stop_of(status)[1] in BIRTHS:
-                self.note_child(self.threads[tid])
-        for each in list(self.processes.values()):
-            self.places.place(each.space)
-
-    def _seize(self, pid: int, tid: int, options: int, process: Process, filtered: bool) -> None:
-        try:
-            ptrace.seize(tid, options)
-        except OSError as error:
-            if error.errno == errno.ESRCH or stat_fields(tid)[:1] in ([b"Z"], []):  # gone, or as good as
-                return
-            raise PermissionNeeded(
-                f"cannot trace process {pid}: {error.strerror}",
-                hint="it must be yours, not traced by another, and /proc/sys/kernel/yama/ptrace_scope must allow it",
-            ) from None
-        thread = self.threads[tid] = Thread(tid, process, filtered)
-        thread.started = True
-        self.identities.begin(thread)
-        if not filtered and self.wants_calls:  # from its next stop on it runs from call to call
-            with suppress(OSError):
-                ptrace.interrupt(tid)
+    def new_space(self, pid: int) -> AddressSpace:
+        """The memory of a process as it is before we touch it."""
+        return AddressSpace(pid, self.trap, self._ledger)
 
     # -- stops ----------------------------------------------------------------------------------------------------
 
@@ -192,7 +149,7 @@ class Tracer:
     def _add(self, tid: int, pid: int, parent: Process | None, maker: Thread | None, filtered: bool) -> Thread:
         process = self.processes.get(pid)
         if process is None:
-            space = AddressSpace(pid, self.trap, self._ledger)
+            space = self.new_space(pid)
             if parent is not None and (parent.space.is_touched):
                 if ptrace.same_memory(parent.pid, pid):
                     space = parent.space
@@ -325,7 +282,7 @@ class Tracer:
             if tid != thread.tid:
                 self._forget(tid)
         self._leave_space(process)
-        process.space = AddressSpace(process.pid, self.trap, self._ledger)
+        process.space = self.new_space(process.pid)
         thread.returns = []
         self.identities.begin(thread)
         return old, path
@@ -437,13 +394,6 @@ class Tracer:
 
         self.active = False
         clear_breakpoints(self)
-
-
-def _thread_ids(pid: int) -> set[int]:
-    try:
-        return {int(name) for name in os.listdir(f"/proc/{pid}/task")}
-    except OSError:
-        return set()
 
 
 def _program(pid: int) -> bytes:
