@@ -12,7 +12,7 @@ PROGRAM = ProgramSpec("f_1", "tracing", "trace_fentry", bytes(8 * 60), (), (), (
 IMAGE = Image("stdin", "x86_64", (PROGRAM,), (), (), (), {})
 OLD = "46: (bf) r1 = r7\n48: (85) call bpf_d_path#147\nhelper call is not allowed in probe\nprocessed 62 insns\n"
 NEW = (
-    "Reason: Use the helper only from an allowed attach point\n  Instruction context:\n      46 | (bf) r1 = r7\n"
+    "Reason: Use the helper only from an allowed attach point\n      1 | ...\n  >>> 2 | print(path(args.p));\n  Instruction context:\n      46 | (bf) r1 = r7\n"
     "  >>> 48 | (85) call bpf_d_path#147\n      49 | (85) call bpf_other#1\n      50 | (b7) r2 = 0\n"
 )
 

@@ -188,7 +188,7 @@ def debug_file(elf: Elf) -> str:
     link = c_string(section, 0)
     checksum = int.from_bytes(section[-4:], "little") if len(section) > 4 else None
     for path, by_checksum in _debug_files(elf, link if "/" not in link else ""):
-        if not os.path.isfile(path) or _real_path(path) == _real_path(elf.path):
+        if not os.path.isfile(path) or _real(path) == _real(elf.path):
             continue
         try:
             with open(path, "rb") as file:
@@ -202,9 +202,17 @@ def debug_file(elf: Elf) -> str:
     return ""
 
 
+def _real(path: str) -> str:
+    """The path without links, as far as it is there: below /proc/PID/root it can vanish while it is followed."""
+    try:
+        return os.path.realpath(path)
+    except OSError:
+        return path
+
+
 def _debug_files(elf: Elf, link: str) -> Iterator[tuple[str, bool]]:
     """(path, whether its check sum will do) of all places where the debug file may be."""
-    folder = os.path.dirname(_real_path(elf.path))
+    folder = os.path.dirname(_real(elf.path))
     by_id = f".build-id/{elf.build_id[:2]}/{elf.build_id[2:]}.debug" if len(elf.build_id) > 2 else ""
     names = [name for name in (by_id, link, f"{os.path.basename(elf.path)}.debug") if name]
     for given in elf.debug_folders:
@@ -215,10 +223,3 @@ def _debug_files(elf: Elf, link: str) -> Iterator[tuple[str, bool]]:
     if link:
         yield from ((path, False) for path in (f"{folder}/{link}", f"{folder}/.debug/{link}"))
         yield f"{_DEBUG_ROOT}{folder}/{link}", False
-
-
-def _real_path(path: str) -> str:
-    try:
-        return os.path.realpath(path)
-    except OSError:  # below /proc/PID of a process that is going
-        return path

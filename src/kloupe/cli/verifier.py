@@ -9,7 +9,7 @@ from ..image import Image, ProgramSpec, SourcePlace
 
 TAIL_LINES = 12
 _INSN = re.compile(r"^(\d+): \(")
-_MARKED = re.compile(r"^\s*>>> (\d+) \|")  # how newer kernels point at the instruction among its neighbours
+_MARKED = re.compile(r"^\s*>>> (\d+) \| \(")  # how newer kernels point at the instruction among its neighbours
 _HELPER = re.compile(r"call (bpf_\w+)#\d+")
 _NOT_HERE = "helper call is not allowed in probe|Use the helper only from an allowed attach point"
 REFUSED = "the kernel's verifier refused this"
