@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ..base.record import field, record
-from .batch import Run
+from .batch import Window
 from .decode.compile import Render, compile_print_format
 from .decode.eventformat import EventFormat
 from .decode.printfmt import PrintFormatError
@@ -249,11 +249,11 @@ def trace_items(trace: Trace, options: ReportOptions, instance: Instance | None 
         for one in wanted:
             yield from trace_items(trace, options, one)
         return
-    yield from items_of_runs(trace, options, trace.runs(instance, options.cpus))
+    yield from items_of_windows(trace, options, trace.windows(instance, options.cpus))
 
 
-def items_of_runs(trace: Trace, options: ReportOptions, runs: Iterable[Run]) -> Iterator[TraceEvent | Call]:
-    """The same from runs."""
+def items_of_windows(trace: Trace, options: ReportOptions, windows: Iterable[Window]) -> Iterator[TraceEvent | Call]:
+    """The same from windows of records."""
     from fnmatch import fnmatchcase
     from struct import Struct
 
@@ -261,16 +261,14 @@ def items_of_runs(trace: Trace, options: ReportOptions, runs: Iterable[Run]) -> 
     builder = CallBuilder(trace)
     kinds: dict[int, EventKind | None] = {}
     probes = trace.probes
-    for run in runs:
-        batch, cpu = run.batch, run.cpu
-        page = batch.page
-        for at in range(run.first, run.end):
-            offset, size = batch.offsets[at], batch.sizes[at]
+    for window in windows:
+        for _, slot, offset, size, time_ns in window.records:
+            page, cpu = window.pages[slot], window.cpus[slot]
             if size < 8:
                 trace.complain("a record is shorter than the fields that all have")
                 continue
             number, pid = common(page, offset)
-            time_ns = batch.times_ns[at] + trace.offset_ns
+            time_ns += trace.offset_ns
             if (options.pids is not None and pid not in options.pids) or time_ns < options.start_ns:
                 continue
             if options.end_ns and time_ns > options.end_ns:
