@@ -173,6 +173,8 @@ class CallBuilder:
                 for at in range(offset + args_at, offset + size - width + 1, width)
             ]
             call.args = self._trace.arguments(address, values)
+        if self._waiting:
+            call.args = self._waiting.pop((pid, call.function), None) or call.args
         if stack:
             stack[-1].children.append(call)
         stack.append(call)
@@ -217,22 +219,22 @@ class CallBuilder:
         return call if not stack else None
 
     def probe_entered(self, pid: int, function: str, args: dict[str, FieldValue]) -> None:
-        """A probe on the function's entry gave its arguments."""
-        for call in reversed(self._stacks.get(pid, ())):
-            if call.function == function and not call.args:
-                call.args = args
-                return
+        """A probe on the function's entry gave its arguments, before or after the tracer saw the call."""
+        stack = self._stacks.get(pid)
+        if stack and stack[-1].function == function and not stack[-1].args and not stack[-1].children:
+            stack[-1].args = args
+        else:
+            self._waiting[pid, function] = args
 
     def probe_left(self, pid: int, function: str, retval: int) -> None:
         """A probe on the function's return gave its value, before or after the tracer saw it return."""
-        last = self._last.get(pid)
-        if last is not None and last.function == function and last.retval is None:
-            last.retval = retval
-            return
         for call in reversed(self._stacks.get(pid, ())):
             if call.function == function and call.retval is None:
                 call.retval = retval
                 return
+        last = self._last.get(pid)
+        if last is not None and last.function == function and last.retval is None:
+            last.retval = retval
 
     def rest(self) -> Iterator[Call]:
         """The outermost calls that had not ended when the trace did."""

@@ -157,10 +157,11 @@ def check_two_sessions_at_once() -> None:
     require_tracer("function_graph")
     before = prepared()
     first = subprocess.Popen(
-        [*KLOUPE, "graph", "ksys_read", "-g", "ksys_read", "--", "sleep", "6"], stdout=subprocess.PIPE, text=True
+        [*KLOUPE, "graph", "ksys_read", "-g", "ksys_read", "--", "sleep", "10"], stdout=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 20
-    while "function_graph" not in (TRACING / "current_tracer").read_text() and time.monotonic() < deadline:
+    deadline = time.monotonic() + 60
+    while "function_graph" not in (TRACING / "current_tracer").read_text():
+        assert first.poll() is None and time.monotonic() < deadline, "the first session did not start"
         time.sleep(0.05)
     text = kloupe("events", "sched:sched_process_exec", "--", "true").stdout
     assert "sched_process_exec" in text and "ksys_read" not in text, text
