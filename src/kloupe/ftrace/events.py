@@ -130,9 +130,9 @@ class CallBuilder:
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
         self._stacks: dict[int, list[Call]] = {}
-        self._last: dict[
-            int, Call
-        ] = {}  # the call of a task that ended last, for a probe's return value that comes behind it
+        # Probes may tell before or after the tracer: arguments that wait for their call, and the call of a task that ended last.
+        self._waiting: dict[tuple[int, str], dict[str, FieldValue]] = {}
+        self._last: dict[int, Call] = {}
         self._names = trace.context.names
         self._entries = {}
         for name in ("funcgraph_entry", "fgraph_retaddr_entry"):
