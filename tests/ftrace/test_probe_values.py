@@ -13,7 +13,7 @@ from kloupe.ftrace.tracedat.write import write_trace
 IN, OUT = 400, 401
 
 
-@pytest.mark.parametrize(("entry_first", "exit_first"), itertools.product([True, False], repeat=2))
+@pytest.mark.parametrize(("entry_first", "exit_first"), [*itertools.product([True, False], repeat=2)])
 def test_values_find_their_call(tmp_path, entry_first, exit_first):
     maker = Maker()
     tables = maker.tables()

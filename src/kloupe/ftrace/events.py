@@ -174,7 +174,7 @@ class CallBuilder:
             ]
             call.args = self._trace.arguments(address, values)
         if self._waiting:
-            call.args = self._waiting.pop((pid, call.function), None) or call.args
+            call.args = self._waiting.pop((pid, call.function), call.args)
         if stack:
             stack[-1].children.append(call)
         stack.append(call)

@@ -33,12 +33,20 @@ def kloupe(*arguments: str, status: int = 0) -> subprocess.CompletedProcess:
     return done
 
 
+WHOLE = (
+    os.environ.get("KLOUPE_FTRACE_WHOLE") == "1"
+)  # compare every file, not only those that kloupe writes in these checks
+
+
 def snapshot() -> dict[str, str]:
-    """The text of every file below tracefs that is to stay as it was."""
+    """The text of the files below tracefs that are to stay as they were. `set_event` tells which events are on."""
     found = {}
     for folder, folders, files in os.walk(TRACING):
-        if "/events/" in folder + "/" and len(Path(folder).relative_to(TRACING).parts) > 2:
-            files = [name for name in files if name in ("enable", "filter", "trigger")]
+        place = Path(folder).relative_to(TRACING).parts
+        if place[:1] == ("events",):
+            if not WHOLE and len(place) == 1:
+                folders[:] = [name for name in folders if name in ("sched", "irq", "synthetic") or "kloupe" in name]
+            files = [name for name in files if name in ("enable", "filter", "trigger") and len(place) > 1]
         for name in files:
             path = os.path.join(folder, name)
             if not MOVING.search(path):
@@ -46,7 +54,7 @@ def snapshot() -> dict[str, str]:
                     found[path] = Path(path).read_text(errors="replace")
                 except OSError:
                     continue
-        found[folder] = " ".join(sorted(folders)) if folder.endswith("instances") else ""
+        found[folder] = " ".join(sorted(folders)) if place in (("instances",), ("events",)) else ""
     return found
 
 
