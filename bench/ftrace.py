@@ -25,6 +25,7 @@ EVENTS = 1_000_000
 RUNS = 3
 FUNCTIONS = 2_000
 BASE = 0xFFFFFFFF81000000
+_TURN_NS = 100_000  # the CPUs take turns, as tasks that wait for each other do
 COMMON = """\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;
 \tfield:unsigned char common_flags;\toffset:2;\tsize:1;\tsigned:0;
 \tfield:unsigned char common_preempt_count;\toffset:3;\tsize:1;\tsigned:0;
@@ -113,7 +114,8 @@ def _tables() -> Tables:
 def _graph_records(cpu: int, count: int) -> Iterator[tuple[int, bytes]]:
     """Calls three deep, most of them leaves."""
     entry, leave = struct.Struct("<HBBiQi"), struct.Struct("<HBBiQiIQQ")
-    at, made, number = 10**9 + cpu, 0, cpu
+    at, made, number = 10**9 + cpu * _TURN_NS, 0, cpu
+    turn = at
 
     def function(step: int) -> int:
         return BASE + 64 * ((number * 7 + step * 131) % FUNCTIONS)
@@ -131,13 +133,17 @@ def _graph_records(cpu: int, count: int) -> Iterator[tuple[int, bytes]]:
         at += 500
         made += 10
         number += 1
+        if at - turn > _TURN_NS:
+            turn = at = at + _TURN_NS
 
 
 def _event_records(cpu: int, count: int) -> Iterator[tuple[int, bytes]]:
     switch, read, reap = struct.Struct("<HBBi16siiq16sii"), struct.Struct("<HBBii4xQQQ"), struct.Struct("<HBBiQQQQ")
-    at = 10**9 + cpu
+    turn = at = 10**9 + cpu * _TURN_NS
     for number in range(count):
         at += 900 + number % 211
+        if at - turn > _TURN_NS:
+            turn = at = at + _TURN_NS
         pid, other = 1000 + number % 20 + 20 * cpu, 1000 + (number + 7) % 20 + 20 * cpu
         if number % 3 == 0:
             yield (

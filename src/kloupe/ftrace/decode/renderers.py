@@ -26,6 +26,7 @@ class Learn(Protocol):
         """(thread, name)."""
 
 
+_M32 = 0xFFFFFFFF
 _CODES = {1: "b", 2: "h", 4: "i", 8: "q"}
 
 
@@ -146,9 +147,8 @@ def _switch(form: EventFormat, context: Context, learn: Learn) -> RecordText | N
             learn(pid, comm)
         if next_pid not in known:
             learn(next_pid, next_comm)
-        return "%s:%d [%d] %s ==> %s:%d [%d]" % (  # noqa: UP031 (measured: faster)
-            comm, pid & 0xFFFFFFFF, prio, states.get(value) or state(value), next_comm, next_pid & 0xFFFFFFFF, next_prio,
-        )  # fmt: skip
+        shown = states.get(value) or state(value)
+        return f"{comm}:{pid & _M32} [{prio}] {shown} ==> {next_comm}:{next_pid & _M32} [{next_prio}]"
 
     return render
 

@@ -12,7 +12,7 @@ from struct import Struct
 from struct import error as StructError
 
 from ..batch import Window
-from ..decode.compile import compile_line, compile_print_format
+from ..decode.compile import braced, compile_line, compile_print_format
 from ..decode.eventformat import EventField, EventFormat
 from ..decode.printfmt import PrintFormatError
 from ..decode.renderers import RENDERERS, STATEFUL, RecordText
@@ -24,22 +24,15 @@ from .options import ReportOptions
 _NAME_WIDTH = 20
 _PIECE_LINES = 4096
 _COMMON_BYTES = 8
+_NEWLINE = "\n"
 _GRAPH_ENTRY = "funcgraph_entry"
 _DEEPEST = DEEPEST
 
 
-# A line's beginning, as `%` takes it: head, seconds, digits behind the point. The event's name follows.
-_MICRO = (
-    "%s%5d.%06d:",
-    500,
-    1000,
-    10**6,
-)  # format, what is added for rounding, nanoseconds in a unit, units in a second
-_NANO = ("%s%5d.%09d:", 0, 1, 10**9)
-_LINE_NAMES = ("p, o, n, c, h, s, u", ("h", "s", "u"))
-Line = Callable[
-    [bytes, int, int, int, str, int, int], str
-]  # page, offset, size, CPU, head, seconds, rest of the second
+# What is added to a time for rounding, nanoseconds in a unit, units in a second, digits of the rest.
+_MICRO, _NANO = (500, 1000, 10**6, 6), (0, 1, 10**9, 9)
+_PARAMETERS = "p, o, n, c, h, t, u"  # page, offset, size, CPU; the line's head, the seconds with their point, the rest of the second
+Line = Callable[[bytes, int, int, int, str, str, int], str]
 
 
 class _Kind:
@@ -98,7 +91,7 @@ class LineMaker:
         self._learn = Learner(trace.comms, self._forget, alone)
         self._graph = GraphText(trace)
         self._time = _NANO if options.nanoseconds else _MICRO
-        self._form = self._time[0]
+        self._digits = f"0{self._time[3]}d"
         self._common = Struct(trace.order + "HHi")  # type, flags and preempt count, pid
         self._extra = _extra_columns(trace)
 
@@ -125,11 +118,13 @@ class LineMaker:
 
     def _line_of(self, name: str, render: RecordText) -> Line:
         """The line function of a renderer of text."""
-        form = f"{self._form}{self._label(name)}%s\n"
+        label, digits = f":{self._label(name)}", self._digits
 
-        def line(page: bytes, offset: int, size: int, cpu: int, head: str, second: int, rest: int) -> str:
+        def line(page: bytes, offset: int, size: int, cpu: int, head: str, seconds: str, rest: int) -> str:
             text = render(page, offset, size, cpu)
-            return form % (head, second, rest, text[:-1] if text.endswith("\n") else text)
+            if text.endswith(_NEWLINE):
+                text = text[:-1]
+            return f"{head}{seconds}{rest:{digits}}{label}{text}\n"
 
         return line
 
@@ -144,7 +139,8 @@ class LineMaker:
                 return self._line_of(form.name, special)
             if form.system == "ftrace":  # texts that may end in a newline
                 return self._line_of(form.name, _with_cpu(compile_print_format(form, context)))
-            return compile_line(form, context, self._form + self._label(form.name), *_LINE_NAMES)
+            head = f"{{h}}{{t}}{{u:{self._digits}}}:{braced(self._label(form.name))}"
+            return compile_line(form, context, _PARAMETERS, head)
         except PrintFormatError as error:
             self._trace.complain(f"the print format of {form.system}:{form.name} is not understood: {error}")
             fields = fields_text(form, context)
@@ -198,11 +194,11 @@ class LineMaker:
         common = Struct(self._trace.order + "Q").unpack_from
         graph = self._graph
         durations, leaves, leave_id, leave_bytes = graph.durations, graph.leaves, graph.return_id, graph.return_bytes
-        _, half, unit, scale = self._time
+        half, unit, scale, _ = self._time
+        digits, label = self._digits, f":{self._label(_GRAPH_ENTRY)}"
         half += self._trace.offset_ns
-        second, second_start = -1, 1 << 80
+        seconds, second_start = "", 1 << 80
         timed = bool(self._options.start_ns or self._options.end_ns)
-        graph_form = f"{self._form}{self._label(_GRAPH_ENTRY)}%s%s\n"
         out: list[str] = []
         add = out.append
         skip = False
@@ -230,7 +226,7 @@ class LineMaker:
                 rest = (time_ns + half) // unit - second_start
                 if not 0 <= rest < scale:
                     second, rest = divmod((time_ns + half) // unit, scale)
-                    second_start = second * scale
+                    seconds, second_start = f"{second:5d}.", second * scale
                 if kind.entry and size >= kind.needed:
                     if at < end and size == kind.pair_bytes and kind.pair is not None:
                         _, next_slot, next_offset, next_size, _ = records[at]
@@ -245,8 +241,7 @@ class LineMaker:
                                 and depth < _DEEPEST
                             ):
                                 add(
-                                    graph_form
-                                    % (head, second, rest, durations[returned - called], leaves[depth][function])
+                                    f"{head}{seconds}{rest:{digits}}{label}{durations[returned - called]}{leaves[depth][function]}\n"
                                 )
                                 at += 1
                                 continue
@@ -260,16 +255,16 @@ class LineMaker:
                         text = graph.leaf(*place, following.pages[slot], *following.records[0][2:4])
                         skip = text is not None
                     if text is not None:
-                        add(graph_form % (head, second, rest, text, ""))
+                        add(f"{head}{seconds}{rest:{digits}}{label}{text}\n")
                         continue
                 try:
                     if size >= kind.needed:
-                        add(kind.line(page, offset, size, window.cpus[slot], head, second, rest))
+                        add(kind.line(page, offset, size, window.cpus[slot], head, seconds, rest))
                         continue
                     trouble = f"the record has {size} of {kind.needed} bytes"
                 except (ArithmeticError, ValueError, LookupError, TypeError, StructError) as error:
                     trouble = f"cannot be shown: {error}"
-                add(self._trouble_line(key, self._form % (head, second, rest), trouble))
+                add(self._trouble_line(key, f"{head}{seconds}{rest:{digits}}:", trouble))
             if len(out) >= _PIECE_LINES:
                 yield "".join(out)
                 out.clear()
