@@ -38,10 +38,13 @@ def test_runs_are_in_order():
         everything += [(t, cpu) for t in times]
         pages = maker.pages([(t, maker.wake(1, 0, "x")) for t in times])
         cpus.append((cpu, iter([read_batch(page, "<", 8) for page in pages])))
-    runs = list(merge_batches(cpus))
-    found = [(run.batch.times_ns[at], run.cpu) for run in runs for at in range(run.first, run.end)]
+    windows = list(merge_batches(cpus))
+    found = [(time_ns, window.cpus[slot]) for window in windows for _, slot, _, _, time_ns in window.records]
     assert found == sorted(everything)
-    assert all(run.first < run.end for run in runs)
+    assert all(window.records for window in windows)
+    for window in windows:
+        for _, slot, offset, size, _ in window.records:
+            assert window.pages[slot][offset : offset + 2] == (301).to_bytes(2, "little") and size == 24
 
 
 def test_equal_times_go_by_cpu():
@@ -50,6 +53,14 @@ def test_equal_times_go_by_cpu():
         made.times_ns, made.offsets, made.sizes = list(times), [0] * len(times), [0] * len(times)
         return made
 
-    runs = merge_batches([(1, iter([batch(5, 5, 7)])), (0, iter([batch(5, 6)]))])
-    found = [(run.batch.times_ns[at], run.cpu) for run in runs for at in range(run.first, run.end)]
-    assert found == [(5, 0), (5, 1), (5, 1), (6, 0), (7, 1)]
+    windows = merge_batches([(0, iter([batch(5, 6)])), (1, iter([batch(5, 5), batch(5, 7)]))])
+    found = [(time_ns, window.cpus[slot]) for window in windows for _, slot, _, _, time_ns in window.records]
+    assert found == [(5, 0), (5, 1), (5, 1), (5, 1), (6, 0), (7, 1)]
+
+
+def test_a_clock_that_goes_back_does_not_change_the_order_in_a_cpu():
+    first, second = Batch(b""), Batch(b"")
+    first.times_ns, first.offsets, first.sizes, first.is_ordered = [10, 5, 12], [0, 8, 16], [8] * 3, False
+    second.times_ns, second.offsets, second.sizes = [7, 11], [0, 8], [8] * 2
+    windows = merge_batches([(0, iter([first])), (1, iter([second]))])
+    assert [time_ns for window in windows for *_, time_ns in window.records] == [7, 10, 5, 11, 12]

@@ -41,7 +41,7 @@ VIEW: dict[str, Option] = {
     "sort": Option(("--sort",), "COLUMN", "order of --stat: total, self, calls, mean, max, name"),
     "json": Option(("--json",), "", "one JSON object a line"),
     "chrome": Option(("--chrome",), "", "the trace format of Chrome and Perfetto, as JSON"),
-    "perfetto": Option(("--perfetto",), "", "Perfetto's own format (needs kloupe[perfetto])"),
+    "perfetto": Option(("--perfetto",), "", "Perfetto's own format"),
     "speedscope": Option(("--speedscope",), "", "a file for speedscope"),
     "folded": Option(("--folded",), "", "folded stacks, for flame graphs"),
     "html": Option(("--html",), "", "a page that opens from disk: a timeline and a tree"),

@@ -5,10 +5,10 @@ The same pages as in ringpage.py, which gives records one by one; this is the wa
 
 from __future__ import annotations
 
-import heapq
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from itertools import accumulate, repeat
 from struct import Struct
 
 from ..base.errors import FormatError
@@ -25,9 +25,10 @@ class Batch:
     """The records of a page: record i is `size` bytes at `offsets[i]` of `page`, `times_ns[i]` is when.
 
     `missed` is how many events were lost before the first one (-1: some). `problem` says what is wrong behind the last record.
+    `is_ordered` is false where a time stamp went back.
     """
 
-    __slots__ = ("missed", "offsets", "page", "problem", "sizes", "times_ns")
+    __slots__ = ("is_ordered", "missed", "offsets", "page", "problem", "sizes", "times_ns")
 
     def __init__(self, page: bytes) -> None:
         self.page = page
@@ -36,6 +37,7 @@ class Batch:
         self.sizes: list[int] = []
         self.missed = 0
         self.problem = ""
+        self.is_ordered = True
 
 
 @cache
@@ -92,7 +94,9 @@ def _scan(batch: Batch, heads: tuple[int, ...], words: tuple[int, ...], count: i
             time_ns += (value << _DELTA_BITS) + (head >> 5)
             at += 2
         elif kind == _TIME_STAMP:
+            before_ns = time_ns
             time_ns = (time_ns & ~_ABSOLUTE_MASK) | ((value << _DELTA_BITS) + (head >> 5)) & _ABSOLUTE_MASK
+            batch.is_ordered = batch.is_ordered and time_ns >= before_ns
             at += 2
         else:  # a length of its own: padding, or a long event
             length = value + 3 >> 2
@@ -118,19 +122,27 @@ def part_of(batch: Batch, first: int, end: int) -> Batch:
     part.offsets = batch.offsets[first:end]
     part.sizes = batch.sizes[first:end]
     part.missed = 0 if first else batch.missed
+    part.is_ordered = batch.is_ordered
     return part
 
 
-class Run:
-    """Records `first` to `end` (not included) of a batch of one CPU: all of them come before the next record of any other CPU."""
+# A record among those of other CPUs: what orders it (its time, or that of one before it where a clock went back), the slot of its CPU, its
+# place and size in the CPU's page, its time. Sorting these gives the order of time; of equal times the lower CPU comes first.
+Record = tuple[int, int, int, int, int]
 
-    __slots__ = ("batch", "cpu", "end", "first")
 
-    def __init__(self, cpu: int, batch: Batch, first: int, end: int) -> None:
-        self.cpu = cpu
-        self.batch = batch
-        self.first = first
-        self.end = end
+class Window:
+    """Records of all CPUs in order. `pages` and `cpus` are by slot; `missed`: (slot, place) of a record -> events lost before it."""
+
+    __slots__ = ("cpus", "missed", "pages", "records")
+
+    def __init__(
+        self, records: list[Record], pages: list[bytes], cpus: list[int], missed: dict[tuple[int, int], int]
+    ) -> None:
+        self.records = records
+        self.pages = pages
+        self.cpus = cpus
+        self.missed = missed
 
 
 def batches(pages: Iterable[bytes], order: str, long_bytes: int, complain: Callable[[str], object]) -> Iterator[Batch]:
@@ -156,34 +168,69 @@ def batches(pages: Iterable[bytes], order: str, long_bytes: int, complain: Calla
         yield batch
 
 
-def merge_batches(cpus: Iterable[tuple[int, Iterator[Batch]]]) -> Iterator[Run]:
-    """Runs of all CPUs in order of time; of equal times the lower CPU comes first. Holds one batch of each CPU."""
-    heap: list[tuple[int, int, int]] = []
-    state: list[tuple[int, Iterator[Batch], Batch]] = []
-    for cpu, source in cpus:
-        batch = next(source, None)
-        if batch is not None:
-            state.append((cpu, source, batch))
-            heap.append((batch.times_ns[0], cpu, len(state) - 1))
-    heapq.heapify(heap)
-    firsts = [0] * len(state)
-    while heap:
-        _, cpu, index = heapq.heappop(heap)
-        _, source, batch = state[index]
-        times, first = batch.times_ns, firsts[index]
-        if heap:
-            other_time, other_cpu, _ = heap[0]
-            find = bisect_right if cpu < other_cpu else bisect_left
-            end = max(first + 1, find(times, other_time, first))
-        else:
-            end = len(times)
-        yield Run(cpu, batch, first, end)
-        if end < len(times):
-            firsts[index] = end
-            heapq.heappush(heap, (times[end], cpu, index))
-            continue
-        following = next(source, None)
-        if following is not None:
-            state[index] = (cpu, source, following)
-            firsts[index] = 0
-            heapq.heappush(heap, (following.times_ns[0], cpu, index))
+class _Feed:
+    """The batches of one CPU, and how far the one at hand has been taken."""
+
+    __slots__ = ("batch", "cpu", "first", "keys", "slot", "source")
+
+    def __init__(self, slot: int, cpu: int, source: Iterator[Batch]) -> None:
+        self.slot = slot
+        self.cpu = cpu
+        self.source = source
+        self.keys: list[int] = []
+        self.first = 0
+        self.batch = Batch(b"")
+
+    def advance(self) -> bool:
+        """Take the next batch; False when there is none."""
+        following = next(self.source, None)
+        if following is None:
+            return False
+        self.batch, self.first = following, 0
+        times = following.times_ns
+        self.keys = times if following.is_ordered else list(accumulate(times, max))
+        return True
+
+    def take(self, end: int) -> Iterator[Record]:
+        """The records up to `end`."""
+        batch, first = self.batch, self.first
+        self.first = end
+        if not first and end == len(self.keys):
+            return zip(self.keys, repeat(self.slot), batch.offsets, batch.sizes, batch.times_ns, strict=False)
+        part = slice(first, end)
+        return zip(
+            self.keys[part],
+            repeat(self.slot),
+            batch.offsets[part],
+            batch.sizes[part],
+            batch.times_ns[part],
+            strict=False,
+        )
+
+
+def merge_batches(cpus: Iterable[tuple[int, Iterator[Batch]]]) -> Iterator[Window]:
+    """All records in order of time, a window at a time: up to where the first of the batches at hand ends. Holds one batch of each CPU."""
+    feeds = [_Feed(slot, cpu, source) for slot, (cpu, source) in enumerate(cpus)]
+    numbers = [feed.cpu for feed in feeds]
+    pages = [b""] * len(feeds)
+    open_feeds = [feed for feed in feeds if feed.advance()]
+    while open_feeds:
+        least = min(open_feeds, key=lambda feed: (feed.keys[-1], feed.slot))
+        until = least.keys[-1]
+        records: list[Record] = []
+        missed = {}
+        for feed in open_feeds:
+            if feed.first == 0 and feed.batch.missed:
+                missed[feed.slot, feed.batch.offsets[0]] = feed.batch.missed
+            if feed is least:
+                end = len(feed.keys)
+            else:
+                find = bisect_right if feed.slot < least.slot else bisect_left
+                end = find(feed.keys, until, feed.first)
+            if end > feed.first:
+                pages[feed.slot] = feed.batch.page
+                records += feed.take(end)
+        if len(open_feeds) > 1:
+            records.sort()
+        yield Window(records, list(pages), numbers, missed)
+        open_feeds = [feed for feed in open_feeds if feed.first < len(feed.keys) or feed.advance()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ..base.record import field, record
-from .batch import Run
+from .batch import Window
 from .decode.compile import Render, compile_print_format
 from .decode.eventformat import EventFormat
 from .decode.printfmt import PrintFormatError
@@ -130,9 +130,9 @@ class CallBuilder:
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
         self._stacks: dict[int, list[Call]] = {}
-        self._last: dict[
-            int, Call
-        ] = {}  # the call of a task that ended last, for a probe's return value that comes behind it
+        # Probes may tell before or after the tracer: arguments that wait for their call, and the call of a task that ended last.
+        self._waiting: dict[tuple[int, str], dict[str, FieldValue]] = {}
+        self._last: dict[int, Call] = {}
         self._names = trace.context.names
         self._entries = {}
         for name in ("funcgraph_entry", "fgraph_retaddr_entry"):
@@ -173,6 +173,8 @@ class CallBuilder:
                 for at in range(offset + args_at, offset + size - width + 1, width)
             ]
             call.args = self._trace.arguments(address, values)
+        if self._waiting:
+            call.args = self._waiting.pop((pid, call.function), call.args)
         if stack:
             stack[-1].children.append(call)
         stack.append(call)
@@ -217,22 +219,22 @@ class CallBuilder:
         return call if not stack else None
 
     def probe_entered(self, pid: int, function: str, args: dict[str, FieldValue]) -> None:
-        """A probe on the function's entry gave its arguments."""
-        for call in reversed(self._stacks.get(pid, ())):
-            if call.function == function and not call.args:
-                call.args = args
-                return
+        """A probe on the function's entry gave its arguments, before or after the tracer saw the call."""
+        stack = self._stacks.get(pid)
+        if stack and stack[-1].function == function and not stack[-1].args and not stack[-1].children:
+            stack[-1].args = args
+        else:
+            self._waiting[pid, function] = args
 
     def probe_left(self, pid: int, function: str, retval: int) -> None:
         """A probe on the function's return gave its value, before or after the tracer saw it return."""
-        last = self._last.get(pid)
-        if last is not None and last.function == function and last.retval is None:
-            last.retval = retval
-            return
         for call in reversed(self._stacks.get(pid, ())):
             if call.function == function and call.retval is None:
                 call.retval = retval
                 return
+        last = self._last.get(pid)
+        if last is not None and last.function == function and last.retval is None:
+            last.retval = retval
 
     def rest(self) -> Iterator[Call]:
         """The outermost calls that had not ended when the trace did."""
@@ -249,11 +251,11 @@ def trace_items(trace: Trace, options: ReportOptions, instance: Instance | None 
         for one in wanted:
             yield from trace_items(trace, options, one)
         return
-    yield from items_of_runs(trace, options, trace.runs(instance, options.cpus))
+    yield from items_of_windows(trace, options, trace.windows(instance, options.cpus))
 
 
-def items_of_runs(trace: Trace, options: ReportOptions, runs: Iterable[Run]) -> Iterator[TraceEvent | Call]:
-    """The same from runs."""
+def items_of_windows(trace: Trace, options: ReportOptions, windows: Iterable[Window]) -> Iterator[TraceEvent | Call]:
+    """The same from windows of records."""
     from fnmatch import fnmatchcase
     from struct import Struct
 
@@ -261,16 +263,14 @@ def items_of_runs(trace: Trace, options: ReportOptions, runs: Iterable[Run]) -> 
     builder = CallBuilder(trace)
     kinds: dict[int, EventKind | None] = {}
     probes = trace.probes
-    for run in runs:
-        batch, cpu = run.batch, run.cpu
-        page = batch.page
-        for at in range(run.first, run.end):
-            offset, size = batch.offsets[at], batch.sizes[at]
+    for window in windows:
+        for _, slot, offset, size, time_ns in window.records:
+            page, cpu = window.pages[slot], window.cpus[slot]
             if size < 8:
                 trace.complain("a record is shorter than the fields that all have")
                 continue
             number, pid = common(page, offset)
-            time_ns = batch.times_ns[at] + trace.offset_ns
+            time_ns += trace.offset_ns
             if (options.pids is not None and pid not in options.pids) or time_ns < options.start_ns:
                 continue
             if options.end_ns and time_ns > options.end_ns:

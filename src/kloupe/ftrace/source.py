@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from ..base.record import field, record
-from .batch import Run, batches, merge_batches
+from .batch import Window, batches, merge_batches
 from .decode.compile import Context
 from .decode.eventformat import EventFormat, parse_event_format
 from .decode.signatures import Signatures
@@ -108,7 +108,7 @@ class Trace:
             self._signatures = Signatures(self.btf, self.long_bytes)
         return self._signatures.decode(self.context.symbols[function][0], values)
 
-    def runs(self, instance: Instance, cpus: set[int] | None = None) -> Iterator[Run]:
+    def windows(self, instance: Instance, cpus: set[int] | None = None) -> Iterator[Window]:
         """The records of an instance in order of time, of these CPUs or all."""
         return merge_batches(
             (stream.cpu, batches(stream.pages(), self.order, self.long_bytes, self.complain))

@@ -9,12 +9,12 @@ from contextlib import ExitStack
 
 from ..host.tracefs import ensure_tracefs
 from ..session.child import ChildProcess
-from .batch import Batch, Run, merge_batches, part_of, read_batch
+from .batch import Batch, Window, merge_batches, part_of, read_batch
 from .control.folder import TracingFolder
 from .control.follow import Followed
 from .control.request import Request
 from .control.session import Session
-from .events import Call, TraceEvent, items_of_runs
+from .events import Call, TraceEvent, items_of_windows
 from .live import events_of, parse_comms
 from .pages import PageReader, open_pages
 from .report.options import ReportOptions
@@ -88,12 +88,12 @@ class LiveSession:
         self._session.start()
         try:
             self._followed.begin()
-            yield from items_of_runs(self.trace, ReportOptions(), self._runs())
+            yield from items_of_windows(self.trace, ReportOptions(), self._windows())
         finally:
             self._session.stop()
 
-    def _runs(self) -> Iterator[Run]:
-        """Runs of what has been read, once no CPU can have anything earlier: up to the newest event of the round before."""
+    def _windows(self) -> Iterator[Window]:
+        """What has been read, once no CPU can have anything earlier: up to the newest event of the round before."""
         held: dict[int, list[Batch]] = {cpu: [] for cpu, _ in self._readers}
         until_ns = 0
         ended = False

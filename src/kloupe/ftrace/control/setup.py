@@ -15,7 +15,6 @@ from .request import FUNCTION, GRAPH, NOP, EventChoice, Request
 
 # Knobs that only the top level has, whatever instance uses them.
 SHARED = ("set_graph_function", "set_graph_notrace", "max_graph_depth", "tracing_thresh")
-_TOO_MANY_NAMES = 200_000
 
 
 def require_tracer(top: TracingFolder, tracer: str) -> None:
@@ -100,7 +99,7 @@ def _set_pids(knobs: Knobs, request: Request) -> None:
     tasks = [str(task) for pid in request.pids for task in threads(pid)]
     lists = (
         ("set_ftrace_pid", "options/function-fork", request.tracer != NOP),
-        ("set_event_pid", "options/event-fork", bool(request.events)),
+        ("set_event_pid", "options/event-fork", bool(request.events) or request.probes),
     )
     for name, fork, wanted in lists:
         if not wanted or not knobs.folder.has(name):
@@ -139,13 +138,18 @@ def _unknown_function(folder: TracingFolder, patterns: list[str]) -> KloupeError
     for pattern in patterns:
         plain = pattern.removeprefix("!").partition(":")[0]
         if plain not in names and not any(fnmatchcase(name, plain) for name in names):
-            near = did_you_mean(plain, names)
+            near = did_you_mean(plain, (name for name in names if _may_be_near(name, plain)))
             what = "no function matches" if set(plain) & set("*?[") else "no function is called"
             return UsageError(
                 f"{what} {plain!r} among those that can be traced",
                 hint=near[0] if near else "kloupe ftrace list functions PATTERN",
             )
     return None
+
+
+def _may_be_near(name: str, wanted: str) -> bool:
+    """A quick look before the slow comparison: there are sixty thousand functions."""
+    return abs(len(name) - len(wanted)) <= 3 and (name[:3] == wanted[:3] or name[-3:] == wanted[-3:])
 
 
 # -- events -------------------------------------------------------------------------------------------------------

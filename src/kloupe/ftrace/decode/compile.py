@@ -96,17 +96,20 @@ _LENGTH_BYTES = {"": 4, "hh": 1, "h": 2, "ll": 8, "L": 8, "j": 8, "q": 8}
 def compile_print_format(form: EventFormat, context: Context) -> Render:
     """The function for an event. Raises PrintFormatError when its print format is not understood."""
     text, arguments = parse_print_format(form.print_fmt)
-    render: Render = _Compiler(form, context).compile(text, arguments, "p, o, n", "", ())
+    render: Render = _Compiler(form, context).compile(text, arguments, "p, o, n", "")
     return render
 
 
-def compile_line(
-    form: EventFormat, context: Context, head: str, parameters: str, names: tuple[str, ...]
-) -> Callable[..., str]:
-    """The same with a line's beginning, a `%` format for the parameters `names`; ends in one newline. Raises PrintFormatError."""
+def compile_line(form: EventFormat, context: Context, parameters: str, head: str) -> Callable[..., str]:
+    """The same with a line's beginning: `head` is the text of an f-string over further parameters. Ends in one newline. Raises PrintFormatError."""
     text, arguments = parse_print_format(form.print_fmt)
     newline = "" if text.endswith("\n") else "\n"
-    return _Compiler(form, context).compile(text + newline, arguments, parameters, head, names)
+    return _Compiler(form, context).compile(text + newline, arguments, parameters, head)
+
+
+def braced(text: str) -> str:
+    """A text as it stands in an f-string."""
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 class _Compiler:
@@ -122,19 +125,16 @@ class _Compiler:
             )},
         }  # fmt: skip
 
-    def compile(
-        self, text: str, arguments: list[Node], parameters: str, head: str, first: tuple[str, ...]
-    ) -> Callable[..., str]:
-        """The whole function, with these parameters; `head` and the values `first` come before the text."""
+    def compile(self, text: str, arguments: list[Node], parameters: str, head: str) -> Callable[..., str]:
+        """The whole function: one unpacking, the values, one f-string."""
         template, values = self._template(text, list(arguments))
-        template, values = head + template, [*first, *values]
-        body = f"return {template!r} % ({', '.join(values)},)" if values else f"return {template % ()!r}"
         unpack, names = self._unpack()
         lines = [f"def render({parameters}):"]
         if names:
             self.scope["unpack"] = unpack
             lines.append(f"    {', '.join(names)}{',' if len(names) == 1 else ''} = unpack(p, o)")
-        lines.append(f"    {body}")
+        lines += [f"    v{number} = {source}" for number, source in enumerate(values)]
+        lines.append(f"    return f{head + template!r}")
         exec("\n".join(lines), self.scope)
         render: Callable[..., str] = self.scope["render"]
         return render
@@ -349,15 +349,15 @@ class _Compiler:
     # -- the format -------------------------------------------------------------------------------------------------
 
     def _template(self, text: str, arguments: list[Node]) -> tuple[str, list[str]]:
-        """(Python's format, sources of its arguments)."""
+        """(the text of an f-string over v0, v1, ...; the sources of these values)."""
         out: list[str] = []
         values: list[str] = []
         at = 0
         while (match := _CONVERSION.search(text, at)) is not None:
-            out.append(text[at : match.start()].replace("%", "%%"))
+            out.append(braced(text[at : match.start()]))
             at = match.end()
             if match["kind"] == "%":
-                out.append("%%")
+                out.append("%")
                 continue
             stars = [self._take(arguments) for name in ("width", "precision") if match[name] == "*"]
             node = self._take(arguments)
@@ -365,18 +365,15 @@ class _Compiler:
                 suffix = _POINTER_SUFFIX.match(text, at)
                 assert suffix is not None
                 at = suffix.end()
-                out.append(
-                    f"%{match['flags'].replace('#', '').replace('0', '')}{match['width'] if match['width'] != '*' else ''}s"
-                    if match["width"]
-                    else "%s"
-                )
-                values.append(self._pointer(node, suffix[0], stars))
-                continue
-            conversion, source = self._conversion(match, node)
-            out.append(conversion)
-            values += [self.number(star).source for star in stars]
+                width = match["width"] if match["width"] not in (None, "*") else ""
+                side = "<" if "-" in match["flags"] else ">"
+                spec = f":{side}{width}" if width else ""
+                source = self._pointer(node, suffix[0], stars)
+            else:
+                spec, source = self._conversion(match, node, stars)
+            out.append(f"{{v{len(values)}{spec}}}")
             values.append(source)
-        out.append(text[at:].replace("%", "%%"))
+        out.append(braced(text[at:]))
         return "".join(out), values
 
     @staticmethod
@@ -385,21 +382,35 @@ class _Compiler:
             raise PrintFormatError("a print format has fewer arguments than conversions")
         return arguments.pop(0)
 
-    def _conversion(self, match: re.Match[str], node: Node) -> tuple[str, str]:
-        precision = match[0].partition(".")[1] and f".{match['precision'] or 0}"
-        head = f"%{match['flags']}{match['width'] or ''}{precision}"
+    def _conversion(self, match: re.Match[str], node: Node, stars: list[Node]) -> tuple[str, str]:
+        """(format specification, source) of a conversion that is no pointer."""
         kind = match["kind"]
-        if kind == "s":
-            return f"{head.replace('0', '') if '0' in match['flags'] else head}s", self.text(node)
-        if kind not in "diuxXoc":
+        if kind not in "sdiuxXoc":
             raise PrintFormatError(f"%{kind} in a print format")
-        value = self.number(node)
-        length = match["length"] or ""
-        size = _LENGTH_BYTES.get(length, self.context.long_bytes)
-        if kind == "c":
-            return f"{head}s", f"chr({value.source} & 255)"
-        signed = kind in "di"
-        return f"{head}{'d' if kind in 'diu' else kind}", _fit(value, size, signed)
+        if kind == "s":
+            source = self.text(node)
+        else:
+            value = self.number(node)
+            length = match["length"] or ""
+            size = _LENGTH_BYTES.get(length, self.context.long_bytes)
+            source = f"chr({value.source} & 255)" if kind == "c" else _fit(value, size, kind in "di")
+        letter = {"s": "s", "c": "s", "d": "d", "i": "d", "u": "d"}.get(kind, kind)
+        is_text = letter == "s"
+        flags, width = match["flags"], match["width"] or ""
+        precision = f".{match['precision'] or 0}" if "." in match[0] else ""
+        if stars or (precision and not is_text):  # what a format specification cannot say
+            form = f"%{flags}{width}{precision}{letter}"
+            numbers = "".join(f"{self.number(star).source}, " for star in stars)
+            return "", f"{form!r} % ({numbers}{source},)"
+        if is_text:
+            side = ("<" if "-" in flags else ">") if width else ""
+            spec = f"{side}{width}{precision}"
+        else:
+            side = "<" if "-" in flags and width else ""
+            sign = "+" if "+" in flags else " " if " " in flags else ""
+            zero = "0" if "0" in flags and width and not side else ""
+            spec = f"{side}{sign}{'#' if '#' in flags else ''}{zero}{width}{letter if letter != 'd' else ''}"
+        return f":{spec}" if spec else "", source
 
     def _pointer(self, node: Node, suffix: str, stars: list[Node]) -> str:
         letter, order = suffix[:1], self.context.order

@@ -9,12 +9,24 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from struct import Struct
+from typing import Protocol
 
 from .compile import Context
 from .eventformat import EventField, EventFormat
 
 RecordText = Callable[[bytes, int, int, int], str]
-Learn = Callable[[int, str], object]  # (thread, name): a name that an event tells
+
+
+class Learn(Protocol):
+    """Takes the name of a task that an event tells; `known` are those that need not be told."""
+
+    known: dict[int, str]
+
+    def __call__(self, pid: int, comm: str) -> None:
+        """(thread, name)."""
+
+
+_M32 = 0xFFFFFFFF
 _CODES = {1: "b", 2: "h", 4: "i", 8: "q"}
 
 
@@ -119,7 +131,7 @@ def _switch(form: EventFormat, context: Context, learn: Learn) -> RecordText | N
     before, after = _text_field(form, "prev_comm"), _text_field(form, "next_comm")
     if read is None or before is None or after is None:
         return None
-    letters, strings = _state_letters(form), context.strings
+    letters, strings, known = _state_letters(form), context.strings, learn.known
     b0, b1, a0, a1 = before.offset, before.offset + before.size, after.offset, after.offset + after.size
     states: dict[int, str] = {}
 
@@ -131,11 +143,12 @@ def _switch(form: EventFormat, context: Context, learn: Learn) -> RecordText | N
         pid, prio, value, next_pid, next_prio = read(page, offset)
         comm = strings[page[offset + b0 : offset + b1]]
         next_comm = strings[page[offset + a0 : offset + a1]]
-        learn(pid, comm)
-        learn(next_pid, next_comm)
-        return "%s:%d [%d] %s ==> %s:%d [%d]" % (  # noqa: UP031 (measured: faster)
-            comm, pid & 0xFFFFFFFF, prio, states.get(value) or state(value), next_comm, next_pid & 0xFFFFFFFF, next_prio,
-        )  # fmt: skip
+        if pid not in known:
+            learn(pid, comm)
+        if next_pid not in known:
+            learn(next_pid, next_comm)
+        shown = states.get(value) or state(value)
+        return f"{comm}:{pid & _M32} [{prio}] {shown} ==> {next_comm}:{next_pid & _M32} [{next_prio}]"
 
     return render
 

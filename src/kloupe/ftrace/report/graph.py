@@ -17,7 +17,7 @@ _ENTRIES = ("funcgraph_entry", "fgraph_retaddr_entry")
 _NESTED = "             |  "
 _ERRORS_FROM = (1 << 64) - 4095
 _M64 = (1 << 64) - 1
-_DEEPEST = 512
+DEEPEST = 512
 _MOST_KEPT = 100_000
 _CODES = {2: "H", 4: "I", 8: "Q"}
 
@@ -68,15 +68,15 @@ class GraphText:
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
-        self._durations = _Durations()
-        self._leaves = [_Leaves(trace, " " * (2 * depth)) for depth in range(_DEEPEST)]
+        self.durations = _Durations()
+        self.leaves = [_Leaves(trace, " " * (2 * depth)) for depth in range(DEEPEST)]
         self._entries: dict[int, EventFormat] = {}
         self._plain_bytes: dict[int, int] = {}  # entries of this size have no arguments
         self._readers: dict[int, Reader] = {}
         self._retaddr: dict[int, Reader] = {}
         self._pairs: dict[int, Reader] = {}
         self._return: Reader | None = None
-        self._return_id = -1
+        self.return_id = -1
         self.return_bytes = 0
         self._retval: Reader | None = None
         self._find_formats()
@@ -99,7 +99,7 @@ class GraphText:
             names = ("common_type", "common_pid", "func", "depth", "calltime", "rettime")
             self._return = unpacker(form, context, *names)
             self._retval = unpacker(form, context, "retval")
-            self._return_id = form.id if self._return is not None else -1
+            self.return_id = form.id if self._return is not None else -1
             self.return_bytes = form.bytes_needed
             self._make_pairs(form)
 
@@ -126,22 +126,19 @@ class GraphText:
 
     def exit_text(self, number: int) -> RecordText | None:
         """The renderer of exits, when `number` is their type."""
-        return self._exit if number == self._return_id else None
+        return self._exit if number == self.return_id else None
 
     @staticmethod
     def _indent(depth: int) -> str:
         return " " * (2 * min(depth & 0x7FFFFFFF, 4096))
 
-    def fast_leaf(self, number: int, page: bytes, offset: int, size: int) -> str | None:
-        """`leaf` for the common case: an entry without arguments whose exit follows at once in the same page. The caller has seen to it
-        that there is a long enough record behind. None: no such leaf."""
-        read = self._pairs.get(number)
-        if read is None or size != self._plain_bytes[number]:
-            return None
-        pid, function, depth, other, other_pid, other_function, called, returned = read(page, offset)
-        if other != self._return_id or function != other_function or pid != other_pid or depth >= _DEEPEST:
-            return None
-        return self._durations[returned - called] + self._leaves[depth][function]
+    def _number(self, page: bytes, offset: int) -> int:
+        return int.from_bytes(page[offset : offset + 2], "little" if self._trace.order == "<" else "big")
+
+    def pair(self, number: int) -> tuple[Reader | None, int]:
+        """(reader, size): reads pid, function and depth of an entry of this size, and type, pid, function, call and return time of the exit that
+        follows at once in the same page."""
+        return self._pairs.get(number), self._plain_bytes[number]
 
     def nested(self, number: int, page: bytes, offset: int, size: int) -> str:
         """A call whose exit comes later: `|  f() {`."""
@@ -175,20 +172,21 @@ class GraphText:
         return show_arguments(self._trace.arguments(function, values))
 
     def leaf(
-        self, number: int, page: bytes, offset: int, size: int, next_page: bytes, next_offset: int, next_size: int
+        self, page: bytes, offset: int, size: int, next_page: bytes, next_offset: int, next_size: int
     ) -> str | None:
         """The text of a call that the next record ends; None when it does not."""
+        number = self._number(page, offset)
         if self._return is None or next_size < self.return_bytes:
             return None
         other, _, function, _, called, returned = self._return(next_page, next_offset)
         own, depth = self._readers[number](page, offset)
-        if other != self._return_id or own != function:
+        if other != self.return_id or own != function:
             return None
         if page[offset + 4 : offset + 8] != next_page[next_offset + 4 : next_offset + 8]:
             return None
         known = self._trace.context.symbols[function][0]
         args = self._args(number, page, offset, size, function) if known else ""
-        text = f"{self._durations[returned - called]}{self._indent(depth)}{known or f'{function:x}'}({args});"
+        text = f"{self.durations[returned - called]}{self._indent(depth)}{known or f'{function:x}'}({args});"
         text += self._caller(number, page, offset)
         return text + self._retval_text(next_page, next_offset) if self._retval is not None else text
 
@@ -201,5 +199,5 @@ class GraphText:
         """The end of a call that began in an earlier line: `|  }`."""
         assert self._return is not None
         _, _, _, depth, called, returned = self._return(page, offset)
-        text = f"{self._durations[returned - called]}{self._indent(depth)}}}"
+        text = f"{self.durations[returned - called]}{self._indent(depth)}}}"
         return text + self._retval_text(page, offset) if self._retval is not None else text

@@ -11,49 +11,68 @@ from fnmatch import fnmatchcase
 from struct import Struct
 from struct import error as StructError
 
-from ..batch import Run
-from ..decode.compile import compile_line, compile_print_format
+from ..batch import Window
+from ..decode.compile import braced, compile_line, compile_print_format
 from ..decode.eventformat import EventField, EventFormat
 from ..decode.printfmt import PrintFormatError
 from ..decode.renderers import RENDERERS, STATEFUL, RecordText
 from ..source import Trace
 from .fields import fields_text
-from .graph import GraphText
+from .graph import DEEPEST, GraphText, Reader
 from .options import ReportOptions
 
 _NAME_WIDTH = 20
 _PIECE_LINES = 4096
 _COMMON_BYTES = 8
+_NEWLINE = "\n"
 _GRAPH_ENTRY = "funcgraph_entry"
+_DEEPEST = DEEPEST
 
 
-# A line's beginning, as `%` takes it: head, seconds, digits behind the point. The event's name follows.
-_MICRO = (
-    "%s%5d.%06d:",
-    500,
-    1000,
-    10**6,
-)  # format, what is added for rounding, nanoseconds in a unit, units in a second
-_NANO = ("%s%5d.%09d:", 0, 1, 10**9)
-_LINE_NAMES = ("p, o, n, c, h, s, u", ("h", "s", "u"))
-Line = Callable[
-    [bytes, int, int, int, str, int, int], str
-]  # page, offset, size, CPU, head, seconds, rest of the second
+# What is added to a time for rounding, nanoseconds in a unit, units in a second, digits of the rest.
+_MICRO, _NANO = (500, 1000, 10**6, 6), (0, 1, 10**9, 9)
+_PARAMETERS = "p, o, n, c, h, t, u"  # page, offset, size, CPU; the line's head, the seconds with their point, the rest of the second
+Line = Callable[[bytes, int, int, int, str, str, int], str]
 
 
 class _Kind:
-    """How to show one event type: the function that makes its line, how long a record must be, whether it is the entry of a call."""
+    """How to show one event type: the function that makes its line, how long a record must be; of entries of calls the reader of an entry and
+    its exit together, and the size at which that may be used."""
 
-    __slots__ = ("entry", "line", "needed")
+    __slots__ = ("entry", "line", "needed", "pair", "pair_bytes")
 
-    def __init__(self, line: Line, needed: int, entry: bool = False) -> None:
+    def __init__(
+        self, line: Line, needed: int, entry: bool = False, pair: Reader | None = None, pair_bytes: int = -1
+    ) -> None:
         self.line = line
         self.needed = max(needed, _COMMON_BYTES)
         self.entry = entry
+        self.pair = pair
+        self.pair_bytes = pair_bytes
+
+
+# What is known of all records of a CPU with the same type, flags and task: the kind (None: not wanted) and the line's beginning.
+_Known = tuple[_Kind | None, str]
 
 
 class NeedsHistory(Exception):
     """A line depends on records that came before the part that is at hand."""
+
+
+class Learner:
+    """Takes names of tasks that events tell; the first one that is known stays. `known` can be asked before."""
+
+    def __init__(self, known: dict[int, str], forget: Callable[[int], object], alone: bool) -> None:
+        self.known = known
+        self._forget = forget
+        self._alone = alone
+
+    def __call__(self, pid: int, comm: str) -> None:
+        if pid and pid not in self.known:
+            if not self._alone:
+                raise NeedsHistory
+            self.known[pid] = comm
+            self._forget(pid)
 
 
 class LineMaker:
@@ -68,12 +87,12 @@ class LineMaker:
         self._options = options
         self._prefix = prefix
         self._kinds: dict[int, _Kind | None] = {}
-        self._heads: dict[int, dict[int, str]] = {}  # CPU -> task and flags -> the line's beginning
+        self._known: dict[int, dict[int, _Known]] = {}  # CPU -> the common fields as one number -> what is known
+        self._learn = Learner(trace.comms, self._forget, alone)
         self._graph = GraphText(trace)
         self._time = _NANO if options.nanoseconds else _MICRO
-        self._form = self._time[0]
-        self._chooses = bool(options.start_ns or options.end_ns or options.pids is not None)
-        self._common = Struct(trace.order + "HHi").unpack_from  # type, flags and preempt count, pid
+        self._digits = f"0{self._time[3]}d"
+        self._common = Struct(trace.order + "HHi")  # type, flags and preempt count, pid
         self._extra = _extra_columns(trace)
 
     # -- one event type ---------------------------------------------------------------------------------------------
@@ -90,7 +109,8 @@ class LineMaker:
             return _Kind(self._line_of(form.name, _with_cpu(fields_text(form, self._trace.context))), form.bytes_needed)
         if self._graph.is_entry(number):
             nested = self._graph.nested
-            return _Kind(self._line_of(form.name, lambda p, o, n, c: nested(number, p, o, n)), form.bytes_needed, True)
+            line = self._line_of(form.name, lambda p, o, n, c: nested(number, p, o, n))
+            return _Kind(line, form.bytes_needed, True, *self._graph.pair(number))
         return _Kind(self._make_line(form), form.bytes_needed)
 
     def _label(self, name: str) -> str:
@@ -98,11 +118,13 @@ class LineMaker:
 
     def _line_of(self, name: str, render: RecordText) -> Line:
         """The line function of a renderer of text."""
-        form = f"{self._form}{self._label(name)}%s\n"
+        label, digits = f":{self._label(name)}", self._digits
 
-        def line(page: bytes, offset: int, size: int, cpu: int, head: str, second: int, rest: int) -> str:
+        def line(page: bytes, offset: int, size: int, cpu: int, head: str, seconds: str, rest: int) -> str:
             text = render(page, offset, size, cpu)
-            return form % (head, second, rest, text[:-1] if text.endswith("\n") else text)
+            if text.endswith(_NEWLINE):
+                text = text[:-1]
+            return f"{head}{seconds}{rest:{digits}}{label}{text}\n"
 
         return line
 
@@ -117,7 +139,8 @@ class LineMaker:
                 return self._line_of(form.name, special)
             if form.system == "ftrace":  # texts that may end in a newline
                 return self._line_of(form.name, _with_cpu(compile_print_format(form, context)))
-            return compile_line(form, context, self._form + self._label(form.name), *_LINE_NAMES)
+            head = f"{{h}}{{t}}{{u:{self._digits}}}:{braced(self._label(form.name))}"
+            return compile_line(form, context, _PARAMETERS, head)
         except PrintFormatError as error:
             self._trace.complain(f"the print format of {form.system}:{form.name} is not understood: {error}")
             fields = fields_text(form, context)
@@ -130,16 +153,27 @@ class LineMaker:
         wanted = self._options.events
         return not wanted or any(fnmatchcase(name, pattern) for name in names for pattern in wanted)
 
-    def _learn(self, pid: int, comm: str) -> None:
-        """A task's name that an event told. The first one that is known stays."""
-        comms = self._trace.comms
-        if pid and pid not in comms:
-            if not self._alone:
-                raise NeedsHistory
-            comms[pid] = comm
-            for heads in self._heads.values():
-                for key in [key for key in heads if key >> 16 == pid]:
-                    del heads[key]
+    def _forget(self, pid: int) -> None:
+        """A task has got a name: lines begin differently."""
+        for known in self._known.values():
+            for key in [key for key in known if self._common.unpack(self._key_bytes(key))[2] == pid]:
+                del known[key]
+
+    def _key_bytes(self, key: int) -> bytes:
+        return key.to_bytes(8, "little" if self._trace.order == "<" else "big")
+
+    def _find_out(self, cpu: int, key: int, page: bytes, offset: int) -> _Known:
+        """What all records with these common fields share; kept, unless further columns vary."""
+        number, flags, pid = self._common.unpack(self._key_bytes(key))
+        if number not in self._kinds:
+            self._kinds[number] = self._make_kind(number)
+        kind = self._kinds[number]
+        if kind is None or (self._options.pids is not None and pid not in self._options.pids):
+            kind = None
+        found = (kind, self._make_head(cpu, pid, flags, page, offset))
+        if not self._extra:
+            self._known[cpu][key] = found
+        return found
 
     # -- the line's beginning ---------------------------------------------------------------------------------------
 
@@ -155,96 +189,108 @@ class LineMaker:
 
     # -- records ----------------------------------------------------------------------------------------------------
 
-    def lines(self, runs: Iterable[Run]) -> Iterator[str]:
-        """Pieces of text of many lines, in order of the runs."""
-        common, kinds, fast_leaf = self._common, self._kinds, self._graph.fast_leaf
-        _, half, unit, scale = self._time
+    def lines(self, windows: Iterable[Window]) -> Iterator[str]:
+        """Pieces of text of many lines, in order."""
+        common = Struct(self._trace.order + "Q").unpack_from
+        graph = self._graph
+        durations, leaves, leave_id, leave_bytes = graph.durations, graph.leaves, graph.return_id, graph.return_bytes
+        half, unit, scale, _ = self._time
+        digits, label = self._digits, f":{self._label(_GRAPH_ENTRY)}"
         half += self._trace.offset_ns
-        second, second_start = -1, 1 << 80
-        everything, extra = not self._chooses, bool(self._extra)
-        graph_form = f"{self._form}{self._label(_GRAPH_ENTRY)}%s\n"
+        seconds, second_start = "", 1 << 80
+        timed = bool(self._options.start_ns or self._options.end_ns)
         out: list[str] = []
         add = out.append
-        skip: tuple[object, int] | None = None
-        for run, following in _with_next(runs):
-            batch, cpu, end = run.batch, run.cpu, run.end
-            page, times, offsets, sizes = batch.page, batch.times_ns, batch.offsets, batch.sizes
-            heads = self._heads.setdefault(cpu, {})
-            at = run.first
-            if at == 0 and batch.missed:
-                add(f"CPU:{cpu} [{f'{batch.missed} ' if batch.missed > 0 else ''}EVENTS DROPPED]\n")
-            if skip is not None:
-                at += skip == (batch, at)
-                skip = None
+        skip = False
+        for window, following in _with_next(windows):
+            records, pages, missed = window.records, window.pages, window.missed
+            known_of = [self._known.setdefault(cpu, {}) for cpu in window.cpus]
+            at, end = int(skip), len(records)
+            skip = False
             while at < end:
-                offset, size = offsets[at], sizes[at]
+                _, slot, offset, size, time_ns = records[at]
+                at += 1
+                page = pages[slot]
+                if missed and (slot, offset) in missed:
+                    add(_missed_line(window.cpus[slot], missed[slot, offset]))
                 if size < _COMMON_BYTES:
                     self._trace.complain("a record is shorter than the fields that all have")
-                    at += 1
                     continue
-                number, flags, pid = common(page, offset)
+                key = common(page, offset)[0]
                 try:
-                    kind = kinds[number]
+                    kind, head = known_of[slot][key]
                 except KeyError:
-                    kind = kinds[number] = self._make_kind(number)
-                if kind is None or not (everything or self._passes(times[at], pid)):
-                    at += 1
+                    kind, head = self._find_out(window.cpus[slot], key, page, offset)
+                if kind is None or (timed and not self._passes(time_ns)):
                     continue
-                head = heads.get(pid << 16 | flags)
-                if head is None or extra:
-                    head = heads[pid << 16 | flags] = self._make_head(cpu, pid, flags, page, offset)
-                rest = (times[at] + half) // unit - second_start
+                rest = (time_ns + half) // unit - second_start
                 if not 0 <= rest < scale:
-                    second, rest = divmod((times[at] + half) // unit, scale)
-                    second_start = second * scale
-                at += 1
+                    second, rest = divmod((time_ns + half) // unit, scale)
+                    seconds, second_start = f"{second:5d}.", second * scale
                 if kind.entry and size >= kind.needed:
+                    if at < end and size == kind.pair_bytes and kind.pair is not None:
+                        _, next_slot, next_offset, next_size, _ = records[at]
+                        if next_offset == offset + size + 4 and next_slot == slot and next_size >= leave_bytes:
+                            pid, function, depth, other, other_pid, other_function, called, returned = kind.pair(
+                                page, offset
+                            )
+                            if (
+                                other == leave_id
+                                and function == other_function
+                                and pid == other_pid
+                                and depth < _DEEPEST
+                            ):
+                                add(
+                                    f"{head}{seconds}{rest:{digits}}{label}{durations[returned - called]}{leaves[depth][function]}\n"
+                                )
+                                at += 1
+                                continue
                     text = None
+                    place = (page, offset, size)
                     if at < end:
-                        if offsets[at] == offset + size + 4 and sizes[at] >= self._graph.return_bytes:
-                            text = fast_leaf(number, page, offset, size)
-                        if text is None:
-                            text = self._graph.leaf(number, page, offset, size, page, offsets[at], sizes[at])
-                    elif following is not None and following.cpu == cpu:
-                        other, first = following.batch, following.first
-                        place = other.page, other.offsets[first], other.sizes[first]
-                        text = self._graph.leaf(number, page, offset, size, *place)
+                        if records[at][1] == slot:
+                            text = graph.leaf(*place, page, *records[at][2:4])
+                            at += text is not None
+                    elif following is not None and following.records[0][1] == slot:
+                        text = graph.leaf(*place, following.pages[slot], *following.records[0][2:4])
+                        skip = text is not None
                     if text is not None:
-                        add(graph_form % (head, second, rest, text))
-                        if at < end:
-                            at += 1
-                        elif following is not None:
-                            skip = (following.batch, following.first)
+                        add(f"{head}{seconds}{rest:{digits}}{label}{text}\n")
                         continue
                 try:
                     if size >= kind.needed:
-                        add(kind.line(page, offset, size, cpu, head, second, rest))
+                        add(kind.line(page, offset, size, window.cpus[slot], head, seconds, rest))
                         continue
                     trouble = f"the record has {size} of {kind.needed} bytes"
                 except (ArithmeticError, ValueError, LookupError, TypeError, StructError) as error:
                     trouble = f"cannot be shown: {error}"
-                form = self._trace.formats[number]
-                add(f"{self._form % (head, second, rest)}{self._label(form.name if form else '?')}[{trouble}]\n")
+                add(self._trouble_line(key, f"{head}{seconds}{rest:{digits}}:", trouble))
             if len(out) >= _PIECE_LINES:
                 yield "".join(out)
                 out.clear()
         if out:
             yield "".join(out)
 
-    def _passes(self, time_ns: int, pid: int) -> bool:
+    def _trouble_line(self, key: int, head: str, trouble: str) -> str:
+        form = self._trace.formats[self._common.unpack(self._key_bytes(key))[0]]
+        return f"{head}{self._label(form.name if form else '?')}[{trouble}]\n"
+
+    def _passes(self, time_ns: int) -> bool:
         options, time_ns = self._options, time_ns + self._trace.offset_ns
-        if options.pids is not None and pid not in options.pids:
-            return False
         return options.start_ns <= time_ns and (not options.end_ns or time_ns <= options.end_ns)
 
 
-def _with_next(runs: Iterable[Run]) -> Iterator[tuple[Run, Run | None]]:
-    source = iter(runs)
-    run = next(source, None)
-    while run is not None:
+def _missed_line(cpu: int, count: int) -> str:
+    return f"CPU:{cpu} [{f'{count} ' if count > 0 else ''}EVENTS DROPPED]\n"
+
+
+def _with_next(windows: Iterable[Window]) -> Iterator[tuple[Window, Window | None]]:
+    source = iter(windows)
+    window = next(source, None)
+    while window is not None:
         following = next(source, None)
-        yield run, following
-        run = following
+        yield window, following
+        window = following
 
 
 def _unknown_text(page: bytes, offset: int, size: int, cpu: int) -> str:

@@ -12,9 +12,8 @@ import os
 from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import suppress
-from operator import le
 
-from ..batch import Batch, Run, batches, merge_batches, part_of, read_batch
+from ..batch import Batch, Window, batches, merge_batches, part_of, read_batch
 from ..source import Instance, Stream, Trace
 from .lines import LineMaker, NeedsHistory
 from .options import ReportOptions
@@ -79,7 +78,7 @@ class _Slices:
             if batch is None:
                 return
             times = batch.times_ns
-            if times[0] < self._last_ns or not all(map(le, times, times[1:])):
+            if times[0] < self._last_ns or not batch.is_ordered:
                 raise NeedsHistory
             if times[0] >= end_ns:
                 self._held = batch
@@ -94,7 +93,7 @@ class _Slices:
             self._last_ns = times[-1]
 
 
-def _slice_runs(slices: list[tuple[int, _Slices]], start_ns: int, end_ns: int) -> Iterator[Run]:
+def _slice(slices: list[tuple[int, _Slices]], start_ns: int, end_ns: int) -> Iterator[Window]:
     return merge_batches((cpu, source.between(start_ns, end_ns)) for cpu, source in slices)
 
 
@@ -166,7 +165,7 @@ def _work(
     for number in range(index, len(starts), count):
         end_ns = starts[number + 1] if number + 1 < len(starts) else 1 << 80
         try:
-            text = "".join(maker.lines(_slice_runs(slices, starts[number], end_ns))).encode("utf-8", "surrogateescape")
+            text = "".join(maker.lines(_slice(slices, starts[number], end_ns))).encode("utf-8", "surrogateescape")
         except NeedsHistory:
             text = None
         if os.read(mine, 1) != _GO:

@@ -7,7 +7,7 @@ import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 
-from ..batch import Run
+from ..batch import Window
 from ..source import Instance, Trace
 from .lines import LineMaker
 from .options import ReportOptions
@@ -25,17 +25,16 @@ def write_report(trace: Trace, options: ReportOptions, write: Callable[[str], ob
     from_ns = write_in_parallel(trace, wanted[0], options, fd)
     if from_ns is not None:
         maker = LineMaker(trace, options)
-        for piece in maker.lines(_from(trace.runs(wanted[0], options.cpus), from_ns)):
+        for piece in maker.lines(_from(trace.windows(wanted[0], options.cpus), from_ns)):
             write(piece)
 
 
-def _from(runs: Iterator[Run], from_ns: int) -> Iterator[Run]:
-    for run in runs:
-        times = run.batch.times_ns
-        if times[run.end - 1] >= from_ns:
-            if times[run.first] < from_ns:
-                run.first = bisect_left(times, from_ns, run.first, run.end)
-            yield run
+def _from(windows: Iterator[Window], from_ns: int) -> Iterator[Window]:
+    for window in windows:
+        if window.records[-1][0] >= from_ns:
+            if window.records[0][0] < from_ns:
+                window.records = window.records[bisect_left(window.records, (from_ns,)) :]
+            yield window
 
 
 def report_text(trace: Trace, options: ReportOptions) -> Iterator[str]:
@@ -43,38 +42,23 @@ def report_text(trace: Trace, options: ReportOptions) -> Iterator[str]:
     yield f"cpus={trace.cpu_count}\n"
     wanted = [i for i in trace.instances if not options.instances or i.name in options.instances]
     if len(wanted) == 1:
-        maker = LineMaker(trace, options)
-        yield from maker.lines(trace.runs(wanted[0], options.cpus))
+        yield from LineMaker(trace, options).lines(trace.windows(wanted[0], options.cpus))
         return
     width = max((len(instance.name) for instance in wanted), default=0)
     makers = [LineMaker(trace, options, _prefix(instance.name, width)) for instance in wanted]
-    for index, run in _interleaved([_cut_runs(trace, instance, options) for instance in wanted]):
-        yield from makers[index].lines([run])
+    singles = [_single_records(trace, instance, options, index) for index, instance in enumerate(wanted)]
+    for _, index, window in heapq.merge(*singles, key=lambda single: single[:2]):
+        yield from makers[index].lines([window])
 
 
 def _prefix(name: str, width: int) -> str:
     return f"{name:>{width}}: " if name else " " * (width + 2)
 
 
-def _cut_runs(trace: Trace, instance: Instance, options: ReportOptions) -> Iterator[Run]:
-    """Runs of one record each: instances interleave."""
-    for run in trace.runs(instance, options.cpus):
-        for at in range(run.first, run.end):
-            yield Run(run.cpu, run.batch, at, at + 1)
-
-
-def _interleaved(sources: list[Iterator[Run]]) -> Iterator[tuple[int, Run]]:
-    heap = []
-    for index, source in enumerate(sources):
-        run = next(source, None)
-        if run is not None:
-            heap.append((run.batch.times_ns[run.first], index, run))
-    heapq.heapify(heap)
-    while heap:
-        _, index, run = heap[0]
-        yield index, run
-        following = next(sources[index], None)
-        if following is None:
-            heapq.heappop(heap)
-        else:
-            heapq.heapreplace(heap, (following.batch.times_ns[following.first], index, following))
+def _single_records(
+    trace: Trace, instance: Instance, options: ReportOptions, index: int
+) -> Iterator[tuple[int, int, Window]]:
+    """(time, number of the instance, a window of one record): instances interleave."""
+    for window in trace.windows(instance, options.cpus):
+        for record in window.records:
+            yield record[0], index, Window([record], window.pages, window.cpus, window.missed)
