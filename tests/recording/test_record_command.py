@@ -79,11 +79,12 @@ def test_killed_at_any_moment_it_is_read_to_its_last_block(tmp_path, engine):
 
 
 def kill_all(process: "subprocess.Popen[bytes]") -> None:
-    """Kill it with its children, the tracer first: nobody is to end the recording well."""
+    """Kill it with its children. All are stopped before, so that nobody sees another's end and ends the recording well."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    for pid in [*map(int, children), process.pid]:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in (process.pid, *map(int, children)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
     process.wait()
 
 
