@@ -1,5 +1,6 @@
 """Descriptors, /proc facts, tracefs and names of objects."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -12,6 +13,12 @@ from kloupe.host.fd import FdSet, OwnedFd, close_all, open_files
 from kloupe.host.release import close_behind, close_in_parallel
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+@pytest.fixture(autouse=True)
+def nothing_waits_for_the_collector() -> None:
+    """Other tests' unreachable files would be closed in the middle of a count."""
+    gc.collect()
 
 
 def descriptors(count):
