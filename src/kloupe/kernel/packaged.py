@@ -19,6 +19,7 @@ from .kallsyms import Kallsyms
 from .kernel_types import KernelTypes
 from .live import possible_cpus
 from .patterns import is_pattern, matcher
+from .syscall_names import CALLS_OF_TRACEPOINTS
 from .target import ArchTable, TracepointFormat
 from .tracing_dir import TracingDir
 
@@ -31,18 +32,6 @@ OTHER_EVENTS = (
     ("sched", "sched_process_exit"),
     ("signal", "signal_deliver"),
 )
-# Tracepoints are named after the function that serves the call; these calls have another name
-# (arch/x86/entry/syscalls/syscall_64.tbl, scripts/syscall.tbl).
-CALLS = {
-    "newstat": "stat",
-    "newfstat": "fstat",
-    "newlstat": "lstat",
-    "newuname": "uname",
-    "sendfile64": "sendfile",
-    "umount": "umount2",
-    "fadvise64_64": "fadvise64",
-    "arm64_personality": "personality",
-}
 # Calls whose tracepoints are not as on x86_64, by the names there: (name, arguments) on the other architecture.
 OTHERWISE = {
     "aarch64": {
@@ -90,11 +79,12 @@ class PackagedTracing(TracingDir):
     def numbers(self) -> Mapping[str, int]:
         """Tracepoint names without `sys_enter_`, `sys_exit_` -> system-call number, in the architecture's order."""
         known = self._arch.syscall_numbers
-        renamed = {CALLS[name] for name in self._calls if name in CALLS}
+        renamed = {CALLS_OF_TRACEPOINTS[name] for name in self._calls if name in CALLS_OF_TRACEPOINTS}
         pairs = {
-            name: known[CALLS.get(name, name)]
+            name: known[CALLS_OF_TRACEPOINTS.get(name, name)]
             for name in self._calls
-            if CALLS.get(name, name) in known and not (name in renamed and name not in CALLS)
+            if CALLS_OF_TRACEPOINTS.get(name, name) in known
+            and not (name in renamed and name not in CALLS_OF_TRACEPOINTS)
         }
         return pairs
 

@@ -15,23 +15,12 @@ from ..base.ctype import INT32, VOID, Field, Pointer, Space, Struct
 from ..base.place import BtfArgument, NamedValue, Place, PtRegsField
 from ..base.record import record
 from ..image import AttachSpec
+from ..kernel.syscall_names import CALLS_OF_TRACEPOINTS
 from ..kernel.target import Target
 from .contexts import values_signature
 from .model import Context, Dispatch, TaskFlags
 from .rawtracepoint import raw_program
 
-# Tracepoints are named after the function that serves the call, numbers after the call; these differ
-# (arch/x86/entry/syscalls/syscall_64.tbl, scripts/syscall.tbl).
-_CALLS = {
-    "newstat": "stat",
-    "newfstat": "fstat",
-    "newlstat": "lstat",
-    "newuname": "uname",
-    "sendfile64": "sendfile",
-    "umount": "umount2",
-    "fadvise64_64": "fadvise64",
-    "arm64_personality": "personality",
-}
 # Calls whose tracepoint of the same name serves another number on that architecture, so that names alone would mislead.
 _NOT_BY_NAME = frozenset({"stat", "fstat", "lstat", "uname", "sendfile"})
 
@@ -85,7 +74,7 @@ class SyscallDispatcher:
         call = event.split("_", 2)[-1]
         if call in _NOT_BY_NAME:
             return None
-        return self._target.arch.syscall_numbers.get(_CALLS.get(call, call))
+        return self._target.arch.syscall_numbers.get(CALLS_OF_TRACEPOINTS.get(call, call))
 
     def dispatch(self, event: str, name: str, fields: tuple[Field, ...]) -> Dispatch | None:
         """The dispatch of `sys_enter_X` or `sys_exit_X`, or None when the number or the kernel's facts are not known."""
