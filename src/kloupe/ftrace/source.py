@@ -84,6 +84,7 @@ class Trace:
         self.cpu_count = 0
         self.offset_ns = 0
         self.uname = ""
+        self.latency_text = ""  # what a latency tracer's file has instead of events
         self.problems: list[str] = []
         self.btf: Callable[[], bytes] = bytes
         self.probes: dict[
@@ -128,6 +129,7 @@ def open_trace(path: str) -> Trace:
     trace = Trace(file.order, file.long_bytes, file.formats, file.comms, file.kallsyms, file.printk_formats)
     trace.tgids = file.tgids
     trace.uname = file.uname
+    trace.latency_text = file.latency_text
     trace.offset_ns = file.offset_ns
     trace.problems = file.problems
     trace.btf = file.btf

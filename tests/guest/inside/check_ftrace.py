@@ -165,7 +165,7 @@ def check_two_sessions_at_once() -> None:
     require_tracer("function_graph")
     before = prepared()
     first = subprocess.Popen(
-        [*KLOUPE, "graph", "ksys_read", "-g", "ksys_read", "--", "sleep", "10"], stdout=subprocess.PIPE, text=True
+        [*KLOUPE, "graph", "ksys_read", "-g", "ksys_read", "--", "sleep", "7"], stdout=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + 60
     while "function_graph" not in (TRACING / "current_tracer").read_text():

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from . import helpers
+from .cvalue import Value, fitted, masked
 from .eventformat import EventField, EventFormat, type_bytes
+from .functions import CALLS
 from .printfmt import (
     Binary,
     Call,
@@ -56,15 +58,6 @@ class _Offsets(dict[int, str]):
         name, offset = self._symbols[address]
         text = self[address] = f"{name}+0x{offset:x}" if name else f"0x{address & helpers.M64:x}"
         return text
-
-
-class Value(NamedTuple):
-    """Python source and what it gives: "int" (with the C type's size and sign), "bytes" or "text"."""
-
-    source: str
-    kind: str = "int"
-    size: int = 4
-    signed: bool = True
 
 
 _CODES = {1: "b", 2: "h", 4: "i", 8: "q"}
@@ -181,7 +174,7 @@ class _Compiler:
             return Value(f"f_{name}", "bytes")
         return Value(f"f_{name}", "int", field.size, field.signed)
 
-    def _dynamic(self, argument: Node) -> tuple[str, EventField]:
+    def dynamic(self, argument: Node) -> tuple[str, EventField]:
         """(source of the bytes, field) of a dynamic array, named by __get_dynamic_array(name)."""
         name = argument.name if isinstance(argument, FieldRef | Call) else ""
         field = self._field(name)
@@ -232,7 +225,7 @@ class _Compiler:
         if isinstance(node, FieldRef):
             field = self._field(node.name)
             if field.dynamic:
-                return self._dynamic(node)[0]
+                return self.dynamic(node)[0]
             value = self._read(node.name)
             if value.kind == "bytes":
                 return value.source
@@ -284,7 +277,7 @@ class _Compiler:
         signed = not any(
             word.startswith(("u", "__u", "__be", "__le", "size_t", "gfp", "bool", "_Bool")) for word in words
         )
-        return Value(_fit(inner, size, signed), "int", size, signed)
+        return Value(fitted(inner, size, signed), "int", size, signed)
 
     def _unary(self, node: Unary) -> Value:
         if node.op in ("&", "*"):
@@ -296,7 +289,7 @@ class _Compiler:
         if node.op == "!":
             return Value(f"(0 if {value.source} else 1)")
         wide = value._replace(size=max(4, value.size))
-        return wide._replace(source=_masked(f"({node.op}{value.source})", wide))
+        return wide._replace(source=masked(f"({node.op}{value.source})", wide))
 
     def _binary(self, node: Binary) -> Value:
         left, right = self.number(node.left), self.number(node.right)
@@ -322,7 +315,7 @@ class _Compiler:
                 source = f"({left.source} - {right.source} * divided({left.source}, {right.source}))"
             else:
                 source = f"({left.source} {node.op} {right.source})"
-        return result._replace(source=_masked(source, result))
+        return result._replace(source=masked(source, result))
 
     def _ternary(self, node: Ternary) -> Value:
         yes, no = self.value(node.yes), self.value(node.no)
@@ -393,7 +386,7 @@ class _Compiler:
             value = self.number(node)
             length = match["length"] or ""
             size = _LENGTH_BYTES.get(length, self.context.long_bytes)
-            source = f"chr({value.source} & 255)" if kind == "c" else _fit(value, size, kind in "di")
+            source = f"chr({value.source} & 255)" if kind == "c" else fitted(value, size, kind in "di")
         letter = {"s": "s", "c": "s", "d": "d", "i": "d", "u": "d"}.get(kind, kind)
         is_text = letter == "s"
         flags, width = match["flags"], match["width"] or ""
@@ -452,115 +445,3 @@ class _Compiler:
             if isinstance(node.text, Text):
                 found.append((self.constant(node.value), node.text.value))
         return found
-
-
-def _masked(source: str, value: Value) -> str:
-    """An unsigned result may have gone below zero or above its size."""
-    return source if value.signed else f"({source} & {(1 << 8 * value.size) - 1})"
-
-
-def _fit(value: Value, size: int, signed: bool) -> str:
-    """The source of a value as an integer of another type."""
-    fits = value.signed == signed and value.size <= size
-    if fits or (signed and not value.signed and value.size < size):
-        return value.source
-    mask = (1 << 8 * size) - 1
-    if not signed:
-        return f"({value.source} & {mask})"
-    half = 1 << 8 * size - 1
-    return f"((({value.source}) + {half} & {mask}) - {half})"
-
-
-# -- functions that stay in print formats ---------------------------------------------------------------------------
-
-
-def _flags(c: _Compiler, args: tuple[Node, ...]) -> Value:
-    delimiter = args[1].value if len(args) > 1 and isinstance(args[1], Text) else ""
-    name = f"T{len(c.scope)}"
-    c.scope[name] = helpers.Flags(delimiter, c.pairs(args[2:]))
-    return Value(f"{name}[{c.number(args[0]).source}]", "text")
-
-
-def _symbolic(c: _Compiler, args: tuple[Node, ...]) -> Value:
-    name = f"T{len(c.scope)}"
-    c.scope[name] = helpers.Symbolic(c.pairs(args[1:]))
-    return Value(f"{name}[{c.number(args[0]).source}]", "text")
-
-
-def _hex(separator: str) -> Callable[[_Compiler, tuple[Node, ...]], Value]:
-    def call(c: _Compiler, args: tuple[Node, ...]) -> Value:
-        return Value(f"hex_bytes({c.bytes(args[0])}, {c.number(args[1]).source}, {separator!r})", "text")
-
-    return call
-
-
-def _array(c: _Compiler, args: tuple[Node, ...]) -> Value:
-    count, size = c.number(args[1]).source, c.number(args[2]).source
-    return Value(f"array_text({c.bytes(args[0])}, {count}, {size}, {c.context.order!r})", "text")
-
-
-def _dynamic_array(c: _Compiler, args: tuple[Node, ...]) -> Value:
-    data, _ = c._dynamic(args[0])
-    size = c.number(args[1]).source
-    return Value(f"array_text({data}, len({data}) // {size}, {size}, {c.context.order!r})", "text")
-
-
-def _hex_dump(c: _Compiler, args: tuple[Node, ...]) -> Value:
-    prefix = args[0].value if isinstance(args[0], Text) else ""
-    return Value(
-        f"hex_dump({prefix!r}, {c.number(args[2]).source}, {c.bytes(args[4])}, {c.number(args[5]).source})", "text"
-    )
-
-
-def _get_array(c: _Compiler, args: tuple[Node, ...]) -> Value:
-    return Value(c._dynamic(args[0])[0], "bytes")
-
-
-def _get_length(c: _Compiler, args: tuple[Node, ...]) -> Value:
-    _, field = c._dynamic(args[0])
-    return Value(f"(f_{field.name} >> 16)", "int", 4, False)
-
-
-def _get_string(c: _Compiler, args: tuple[Node, ...]) -> Value:
-    return Value(f"S[{c._dynamic(args[0])[0]}]", "text")
-
-
-def _get_mask(function: str) -> Callable[[_Compiler, tuple[Node, ...]], Value]:
-    def call(c: _Compiler, args: tuple[Node, ...]) -> Value:
-        return Value(f"{function}({c._dynamic(args[0])[0]}, {c.context.order!r})", "text")
-
-    return call
-
-
-def _ns_to_s(c: _Compiler, args: tuple[Node, ...]) -> Value:
-    return Value(f"divided({c.number(args[0]).source}, 1000000000)", "int", 8, True)
-
-
-def _ns_rest(c: _Compiler, args: tuple[Node, ...]) -> Value:
-    return Value(f"({c.number(args[0]).source} % 1000000000)", "int", 4, True)
-
-
-def _same(c: _Compiler, args: tuple[Node, ...]) -> Value:
-    return c.number(args[0])
-
-
-def _device(c: _Compiler, args: tuple[Node, ...]) -> Value:
-    number = c.number(args[0]).source
-    return Value(f"'%d:%d' % ({number} >> 20, {number} & 1048575)", "text")
-
-
-CALLS: dict[str, Callable[[_Compiler, tuple[Node, ...]], Value]] = {
-    "__print_flags": _flags, "__print_flags_u64": _flags,
-    "__print_symbolic": _symbolic, "__print_symbolic_u64": _symbolic,
-    "__print_hex": _hex(" "), "__print_hex_str": _hex(""), "__print_array": _array,
-    "__print_dynamic_array": _dynamic_array, "__print_hex_dump": _hex_dump,
-    "__get_dynamic_array": _get_array, "__get_rel_dynamic_array": _get_array,
-    "__get_dynamic_array_len": _get_length, "__get_rel_dynamic_array_len": _get_length,
-    "__get_str": _get_string, "__get_rel_str": _get_string,
-    "__get_bitmask": _get_mask("mask_text"), "__get_rel_bitmask": _get_mask("mask_text"),
-    "__get_cpumask": _get_mask("cpu_list"), "__get_rel_cpumask": _get_mask("cpu_list"),
-    "__get_sockaddr": _get_array, "__get_sockaddr_rel": _get_array, "__get_rel_sockaddr": _get_array,
-    "__print_ns_to_secs": _ns_to_s, "__print_ns_without_secs": _ns_rest,
-    "__builtin_expect": _same, "likely": _same, "unlikely": _same, "jiffies_to_msecs": _same,
-    "jbd2_dev_to_name": _device,
-}  # fmt: skip

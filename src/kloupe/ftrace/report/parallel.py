@@ -18,7 +18,7 @@ from ..source import Instance, Stream, Trace
 from .lines import LineMaker, NeedsHistory
 from .options import ReportOptions
 
-_SLICE_BYTES = 3 << 20
+_SLICE_BYTES = 1 << 20
 _MOST_PROCESSES = 8
 _GO, _STOP = b".", b"x"
 

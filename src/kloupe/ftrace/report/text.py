@@ -40,6 +40,8 @@ def _from(windows: Iterator[Window], from_ns: int) -> Iterator[Window]:
 def report_text(trace: Trace, options: ReportOptions) -> Iterator[str]:
     """Pieces of the report's text."""
     yield f"cpus={trace.cpu_count}\n"
+    if trace.latency_text:
+        yield trace.latency_text.rstrip("\0")
     wanted = [i for i in trace.instances if not options.instances or i.name in options.instances]
     if len(wanted) == 1:
         yield from LineMaker(trace, options).lines(trace.windows(wanted[0], options.cpus))
