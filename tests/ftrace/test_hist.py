@@ -13,7 +13,7 @@ from kloupe.base.errors import UsageError
 from kloupe.ftrace.events import trace_items
 from kloupe.ftrace.hist.filters import parse_filter
 from kloupe.ftrace.hist.offline import answer_offline
-from kloupe.ftrace.hist.question import Key, Question, parse_key, sorted_rows
+from kloupe.ftrace.hist.question import LATENCY, Key, Question, parse_key, sorted_rows
 from kloupe.ftrace.hist.show import render_answer
 from kloupe.ftrace.hist.triggers import make_plan, parse_hist
 from kloupe.ftrace.report.options import ReportOptions
@@ -72,6 +72,15 @@ def test_the_text_of_a_hist_file():
     assert [row.hits for row in sorted_rows(answer, "bytes")] == [1, 196]
     with pytest.raises(UsageError, match="no column"):
         sorted_rows(answer, "nothing")
+
+
+def test_rows_that_print_the_same_are_one_and_times_may_be_negative():
+    rows = [
+        "{ next_comm: sh                  } hitcount:          2  latency_us: 18446744073709551606",
+        "{ next_comm: sh                  } hitcount:          1  latency_us:          4",
+    ]
+    answer = parse_hist("\n".join([*rows, "", "Totals:", "    Hits: 3", ""]), [Key("next_comm")], [LATENCY])
+    assert [(row.keys, row.hits, row.sums) for row in answer.rows] == [(("sh",), 3, [-6])]
 
 
 @given(st.text(max_size=300))

@@ -12,6 +12,8 @@ from kloupe_guest.rootfs import Root
 
 APPEND = "console=ttyS0 quiet panic=-1 nokaslr mitigations=off"
 RESULTS_BYTES = 1 << 30
+# With a thread for each CPU the emulator runs stale code while the kernel patches its own (tracepoints, ftrace): "Oops: int3".
+_ACCEL = "tcg,thread=single"
 
 
 @dataclass
@@ -48,7 +50,7 @@ def start_machine(
         disk.truncate(RESULTS_BYTES)
     read_fd, write_fd = os.pipe()
     argv = [
-        qemu, "-accel", os.environ.get("KLOUPE_GUEST_ACCEL", "tcg,thread=multi"), "-cpu", "max",
+        qemu, "-accel", os.environ.get("KLOUPE_GUEST_ACCEL", _ACCEL), "-cpu", "max",
         "-smp", str(cpus), "-m", f"{memory_mib}M", "-nodefaults", "-display", "none", "-no-reboot",
         "-chardev", f"file,id=console,path={console}", "-serial", "chardev:console",
         "-chardev", f"file,id=reports,path=/dev/fd/{write_fd}", "-serial", "chardev:reports",

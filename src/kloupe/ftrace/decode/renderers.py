@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from operator import itemgetter
 from struct import Struct
 from typing import Protocol
 
@@ -31,16 +32,23 @@ _CODES = {1: "b", 2: "h", 4: "i", 8: "q"}
 
 
 def unpacker(form: EventFormat, context: Context, *names: str) -> Callable[[bytes, int], tuple[int, ...]] | None:
-    """A function that reads these whole-number fields; None when one is missing. Fields must be named in order of their offsets."""
+    """A function that reads these whole-number fields, in this order; None when one is missing."""
+    fields = [field for field in map(form.field, names) if field is not None and field.size in _CODES]
+    if len(fields) < len(names):
+        return None
+    placed = sorted(fields, key=lambda field: field.offset)
     at, code = 0, context.order
-    for name in names:
-        field = form.field(name)
-        if field is None or field.size not in _CODES or field.offset < at:
+    for field in placed:
+        if field.offset < at:
             return None
         letter = _CODES[field.size]
         code += f"{field.offset - at}x{letter if field.signed else letter.upper()}"
         at = field.offset + field.size
-    return Struct(code).unpack_from
+    unpack = Struct(code).unpack_from
+    if placed == fields:
+        return unpack
+    ordered = itemgetter(*map(placed.index, fields))  # depth stands behind the times before Linux 5.13
+    return lambda page, offset: ordered(unpack(page, offset))
 
 
 def _function(form: EventFormat, context: Context, learn: Learn) -> RecordText | None:

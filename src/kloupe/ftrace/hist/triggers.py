@@ -85,8 +85,12 @@ _TOTAL = re.compile(r"^\s*(Hits|Entries|Dropped):\s*(\d+)", re.MULTILINE)
 
 
 def parse_hist(text: str, keys: list[Key], values: list[str]) -> Answer:
-    """The text of a `hist` file. A row that is not understood is left out of the rows but is in the totals."""
+    """The text of a `hist` file. A row that is not understood is left out of the rows but is in the totals.
+
+    Rows that print the same are one: the kernel tells strings apart by the bytes behind their ends, too.
+    """
     answer = Answer(keys, values)
+    rows: dict[tuple[str | int, ...], Row] = {}
     body, _, totals = text.rpartition("\nTotals:")
     for block in re.split(r"\n(?=\{ )", "\n" + body):
         match = _ROW.match(block.strip("\n"))
@@ -95,10 +99,19 @@ def parse_hist(text: str, keys: list[Key], values: list[str]) -> Answer:
         sums = {name: int(value) for name, value in _PAIR.findall(match[2])}
         found = _parse_keys(match[1], keys)
         if found is not None and HITS in sums:
-            answer.rows.append(Row(found, sums[HITS], [sums.get(value, 0) for value in values]))
+            row = rows.setdefault(found, Row(found, 0, [0] * len(values)))
+            row.hits += sums[HITS]
+            row.sums = [before + _sum(value, sums) for before, value in zip(row.sums, values, strict=True)]
+    answer.rows = list(rows.values())
     numbers = {name: int(value) for name, value in _TOTAL.findall(totals)}
     answer.hits, answer.dropped = numbers.get("Hits", 0), numbers.get("Dropped", 0)
     return answer
+
+
+def _sum(value: str, sums: dict[str, int]) -> int:
+    """The sum of a value. The kernel prints it unsigned; a time between two CPUs' clocks can be below zero."""
+    total = sums.get(value, 0)
+    return total - (1 << 64) if value == LATENCY and total >> 63 else total
 
 
 def _parse_keys(text: str, keys: list[Key]) -> tuple[str | int, ...] | None:
