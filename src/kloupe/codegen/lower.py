@@ -95,6 +95,7 @@ class Lowerer:
         self.return_flag: Slot | None = None
         self.dispatch_index: Reg | None = None
         self.dispatch_value: Reg | None = None
+        self._task_facts: dict[str, Reg] = {}
 
     # -- dispatch -----------------------------------------------------------------------------------------------
 
@@ -204,6 +205,16 @@ class Lowerer:
             self.b.exit(1)
         else:
             self.b.exit(value)
+
+    def task_fact(self, helper: str) -> Reg:
+        """What a helper tells of the current task, which stays the same while the program runs: what its first block asked is
+        not asked again."""
+        if self.b.in_root and helper in self._task_facts:
+            return self._task_facts[helper]
+        found = self.b.call(helper)
+        if self.b.at_entry:
+            self._task_facts[helper] = found
+        return found
 
     # -- the image ----------------------------------------------------------------------------------------------
 

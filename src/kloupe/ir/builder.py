@@ -55,6 +55,16 @@ class Builder:
         self._blocks += 1
         return Block(self._blocks)
 
+    @property
+    def in_root(self) -> bool:
+        """Whether the program's main function is being written."""
+        return self.function is self.program.functions[0]
+
+    @property
+    def at_entry(self) -> bool:
+        """Whether the block that comes before all others is being written."""
+        return self.in_root and self._block is self.function.blocks[0]
+
     def start(self, block: Block) -> None:
         """Place `block` at the end of the function and go on writing in it."""
         self.function.blocks.append(block)

@@ -73,7 +73,10 @@ def _lower(lo: Lowerer, node: n.Expr) -> Operand:
         identifier = stack_id(lo, t)
         lo.b.store(target.base, target.offset, 8, identifier)
         lo.b.store(
-            target.base, target.offset + 8, 8, lo.b.alu("rsh", lo.b.call("get_current_pid_tgid"), 32) if t.user else 0
+            target.base,
+            target.offset + 8,
+            8,
+            lo.b.alu("rsh", lo.task_fact("get_current_pid_tgid"), 32) if t.user else 0,
         )
         lo.b.store(target.base, target.offset + 16, 8, binary)
 

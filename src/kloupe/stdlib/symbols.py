@@ -57,7 +57,7 @@ def user_symbol(lo: Lowerer, address: Value) -> Operand:
 
     def into(target: Mem, clean: bool) -> None:
         lo.b.store(target.base, target.offset, 8, address)
-        tgid = lo.b.alu("rsh", lo.b.call("get_current_pid_tgid"), 32)
+        tgid = lo.b.alu("rsh", lo.task_fact("get_current_pid_tgid"), 32)
         lo.b.store(target.base, target.offset + 8, 4, tgid)
         lo.b.store(target.base, target.offset + 12, 4, binary)
 

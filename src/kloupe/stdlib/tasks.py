@@ -40,7 +40,7 @@ def _ids(lo: Lowerer) -> Operand:
     """pid_tgid as this pid namespace sees it."""
     namespace = lo.target.pid_namespace
     if namespace is None or lo.target.has("get_ns_current_pid_tgid") is False:
-        return Scalar(lo.b.call("get_current_pid_tgid"), ct.UINT64)
+        return Scalar(lo.task_fact("get_current_pid_tgid"), ct.UINT64)
     device, inode = namespace
     slot = lo.b.slot(8)
     lo.b.store(slot, 0, 8, 0)
@@ -57,7 +57,7 @@ def current_pid(lo: Lowerer) -> Reg:
 def _wanted_ids(lo: Lowerer, node: n.Expr) -> Operand:
     """pid_tgid in the namespace that a call names (`init`), or in this one."""
     if _namespace_of(node) == "init":
-        return Scalar(lo.b.call("get_current_pid_tgid"), ct.UINT64)
+        return Scalar(lo.task_fact("get_current_pid_tgid"), ct.UINT64)
     return _ids(lo)
 
 
@@ -93,7 +93,7 @@ def _comm(lo: Lowerer, node: n.Identifier) -> Operand:
 
 
 def _username(lo: Lowerer, node: n.Identifier) -> Operand:
-    uid = lo.b.extend(lo.b.call("get_current_uid_gid"), 4, False)
+    uid = lo.b.extend(lo.task_fact("get_current_uid_gid"), 4, False)
     return _opaque(lo, ct.USERNAME, uid)
 
 
