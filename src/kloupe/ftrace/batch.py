@@ -19,6 +19,8 @@ _MISSED, _MISSED_STORED = 1 << 31, 1 << 30  # RB_MISSED_EVENTS, RB_MISSED_STORED
 _DELTA_BITS = 27
 _ABSOLUTE_MASK = (1 << 59) - 1
 UNKNOWN_COUNT = -1
+NO_RECORD = -1
+BEYOND = "an event goes beyond its page"
 
 
 class Batch:
@@ -40,6 +42,74 @@ class Batch:
         self.is_ordered = True
 
 
+class PageWords:
+    """A page as 32-bit words, of which those from `first` on and before `end` hold records.
+
+    `heads` are the words with a record's type in the lowest five bits and its time behind, as little-endian machines have them. `time_ns` is
+    where time starts; `missed` and `problem` are those of the batch.
+    """
+
+    __slots__ = ("end", "first", "heads", "missed", "page", "problem", "time_ns", "words")
+
+    def __init__(self, page: bytes, order: str, long_bytes: int) -> None:
+        self.page = page
+        self.missed, self.problem = 0, ""
+        start = 8 + long_bytes
+        self.first = self.end = start // 4
+        self.time_ns = 0
+        self.words: tuple[int, ...] = ()
+        self.heads: tuple[int, ...] = ()
+        if len(page) < start:
+            self.problem = "a page is too short"
+            return
+        byte_order = "little" if order == "<" else "big"
+        self.time_ns = int.from_bytes(page[:8], byte_order)  # type: ignore[arg-type]
+        commit = int.from_bytes(page[8:start], byte_order)  # type: ignore[arg-type]
+        end = start + (commit & _COMMIT_MASK)
+        if commit & _MISSED:
+            self.missed = UNKNOWN_COUNT
+            if commit & _MISSED_STORED and end + long_bytes <= len(page):
+                self.missed = int.from_bytes(page[end : end + long_bytes], byte_order)  # type: ignore[arg-type]
+        if end > len(page):
+            self.problem = "a page has more committed than it holds"
+            end = len(page)
+        self.end = end // 4
+        words = self.words = _words(order, self.end).unpack_from(page)
+        self.heads = words if order == "<" else tuple(word >> 27 | (word & _COMMIT_MASK) << 5 for word in words)
+
+    def next_record(self, at: int, time_ns: int) -> tuple[int, int, int, int]:
+        """From the word `at`: (time of the next record, the word behind it, its first word, its bytes; -1 when there is none).
+
+        A record that goes beyond the page ends behind `end`.
+        """
+        heads, words, end = self.heads, self.words, self.end
+        while at < end:
+            head = heads[at]
+            kind = head & 31
+            if 0 < kind < _PADDING:
+                return time_ns + (head >> 5), at + 1 + kind, at + 1, kind << 2
+            if kind == _PADDING and not head >> 5:
+                return time_ns, end, end, NO_RECORD
+            if at + 1 >= end:
+                break
+            value = words[at + 1]
+            if kind == _TIME_EXTEND:
+                time_ns += (value << _DELTA_BITS) + (head >> 5)
+                at += 2
+            elif kind == _TIME_STAMP:
+                time_ns = (time_ns & ~_ABSOLUTE_MASK) | ((value << _DELTA_BITS) + (head >> 5)) & _ABSOLUTE_MASK
+                at += 2
+            else:  # a length of its own: padding, or a long event
+                after = at + 1 + (value + 3 >> 2)
+                if value < 4 or after > end:
+                    break
+                time_ns += head >> 5
+                if kind == 0:
+                    return time_ns, after, at + 2, value - 4
+                at = after
+        return time_ns, end + (at < end), end, NO_RECORD
+
+
 @cache
 def _words(order: str, count: int) -> Struct:
     return Struct(f"{order}{count}I")
@@ -48,71 +118,46 @@ def _words(order: str, count: int) -> Struct:
 def read_batch(page: bytes, order: str, long_bytes: int) -> Batch:
     """The records of a page. Never raises: what is wrong is the batch's `problem`, and what came before it is there."""
     batch = Batch(page)
-    start = 8 + long_bytes
-    if len(page) < start:
-        batch.problem = "a page is too short"
-        return batch
-    byte_order = "little" if order == "<" else "big"
-    time_ns = int.from_bytes(page[:8], byte_order)  # type: ignore[arg-type]
-    commit = int.from_bytes(page[8:start], byte_order)  # type: ignore[arg-type]
-    end = start + (commit & _COMMIT_MASK)
-    if commit & _MISSED:
-        batch.missed = UNKNOWN_COUNT
-        if commit & _MISSED_STORED and end + long_bytes <= len(page):
-            batch.missed = int.from_bytes(page[end : end + long_bytes], byte_order)  # type: ignore[arg-type]
-    if end > len(page):
-        batch.problem = "a page has more committed than it holds"
-        end = len(page)
-    count = (end - start) // 4
-    words = _words(order, count).unpack_from(page, start)
-    heads = words if order == "<" else tuple(word >> 27 | (word & _COMMIT_MASK) << 5 for word in words)
-    batch.problem = _scan(batch, heads, words, count, start, time_ns) or batch.problem
+    words = PageWords(page, order, long_bytes)
+    batch.missed, batch.problem = words.missed, words.problem
+    _scan(batch, words)
     return batch
 
 
-def _scan(batch: Batch, heads: tuple[int, ...], words: tuple[int, ...], count: int, start: int, time_ns: int) -> str:
-    """Fill the batch; gives what is wrong. `heads` are the words with type and delta where little-endian machines have them."""
+def _scan(batch: Batch, page: PageWords) -> None:
+    """Fill the batch."""
     add_time, add_offset, add_size = batch.times_ns.append, batch.offsets.append, batch.sizes.append
-    data = start + 4  # where the first record is, once its head is at `start`
-    at = 0
-    while at < count:
+    heads, at, end, time_ns = page.heads, page.first, page.end, page.time_ns
+    while at < end:
         head = heads[at]
         kind = head & 31
         if 0 < kind < _PADDING:
             time_ns += head >> 5
             add_time(time_ns)
-            add_offset(data + (at << 2))
+            add_offset(at + 1 << 2)
             add_size(kind << 2)
             at += kind + 1
             continue
-        if kind == _PADDING and not head >> 5:
-            return ""
-        if at + 1 >= count:
-            return "an event goes beyond its page"
-        value = words[at + 1]
-        if kind == _TIME_EXTEND:
-            time_ns += (value << _DELTA_BITS) + (head >> 5)
-            at += 2
-        elif kind == _TIME_STAMP:
-            before_ns = time_ns
-            time_ns = (time_ns & ~_ABSOLUTE_MASK) | ((value << _DELTA_BITS) + (head >> 5)) & _ABSOLUTE_MASK
-            batch.is_ordered = batch.is_ordered and time_ns >= before_ns
-            at += 2
-        else:  # a length of its own: padding, or a long event
-            length = value + 3 >> 2
-            if value < 4 or at + 1 + length > count:
-                return "an event goes beyond its page"
-            time_ns += head >> 5
-            if kind == 0:
-                add_time(time_ns)
-                add_offset(data + (at << 2) + 4)
-                add_size(value - 4)
-            at += 1 + length
-    if at > count:  # only the last one can
-        for values in (batch.times_ns, batch.offsets, batch.sizes):
-            values.pop()
-        return "an event goes beyond its page"
-    return ""
+        before_ns = time_ns
+        time_ns, at, body, size = page.next_record(at, time_ns)
+        batch.is_ordered = batch.is_ordered and time_ns >= before_ns
+        if size >= 0:
+            add_time(time_ns)
+            add_offset(body << 2)
+            add_size(size)
+    if at > end:  # only the last one can
+        batch.problem = BEYOND
+        if batch.offsets and batch.offsets[-1] + batch.sizes[-1] > end << 2:
+            for values in (batch.times_ns, batch.offsets, batch.sizes):
+                values.pop()
+
+
+def whole_pages(pages: Iterable[bytes], complain: Callable[[str], object]) -> Iterator[bytes]:
+    """The pages up to where the file is damaged, which is told."""
+    try:
+        yield from pages
+    except FormatError as error:
+        complain(str(error))
 
 
 def part_of(batch: Batch, first: int, end: int) -> Batch:
@@ -148,15 +193,7 @@ class Window:
 def batches(pages: Iterable[bytes], order: str, long_bytes: int, complain: Callable[[str], object]) -> Iterator[Batch]:
     """The batches of one CPU that have records. What is wrong with a page, or ends the pages, is told and what is whole is given."""
     missed = 0
-    source = iter(pages)
-    while True:
-        try:
-            page = next(source, None)
-        except FormatError as error:
-            complain(str(error))
-            return
-        if page is None:
-            return
+    for page in whole_pages(pages, complain):
         batch = read_batch(page, order, long_bytes)
         if batch.problem:
             complain(batch.problem)

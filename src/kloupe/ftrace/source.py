@@ -62,6 +62,11 @@ class Instance:
     clock: str
     streams: list[Stream] = field(default_factory=list)
 
+    def streams_of(self, cpus: set[int] | None) -> list[Stream]:
+        """Those of these CPUs, or of all, in order."""
+        chosen = [stream for stream in self.streams if cpus is None or stream.cpu in cpus]
+        return sorted(chosen, key=lambda stream: stream.cpu)
+
 
 class Trace:
     """A trace. `problems` grows while it is read: what was damaged or could not be decoded, each once."""
@@ -113,8 +118,7 @@ class Trace:
         """The records of an instance in order of time, of these CPUs or all."""
         return merge_batches(
             (stream.cpu, batches(stream.pages(), self.order, self.long_bytes, self.complain))
-            for stream in sorted(instance.streams, key=lambda stream: stream.cpu)
-            if cpus is None or stream.cpu in cpus
+            for stream in instance.streams_of(cpus)
         )
 
 

@@ -1,296 +1,218 @@
-"""The lines of a report: task, CPU, flags, time, event and its text, a batch at a time.
+"""What the lines of a report share: for each event type the function that makes its line, for each task the line's beginning.
 
-The fast path of `kloupe ftrace report`: per record one unpacking of the common fields, one look-up of everything that repeats
-(task, flags, names), one `%`.
+All of it is looked up by the words that records begin with (type and flags; task), so that nothing is worked out twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from fnmatch import fnmatchcase
-from struct import Struct
-from struct import error as StructError
 
-from ..batch import Window
 from ..decode.compile import braced, compile_line, compile_print_format
 from ..decode.eventformat import EventField, EventFormat
 from ..decode.printfmt import PrintFormatError
 from ..decode.renderers import RENDERERS, STATEFUL, RecordText
 from ..source import Trace
+from .clock import Clock
 from .fields import fields_text
-from .graph import DEEPEST, GraphText, Reader
+from .graph import Entries, GraphText, Line
 from .options import ReportOptions
 
 _NAME_WIDTH = 20
-_PIECE_LINES = 4096
 _COMMON_BYTES = 8
 _NEWLINE = "\n"
-_GRAPH_ENTRY = "funcgraph_entry"
-_DEEPEST = DEEPEST
-
-
-# What is added to a time for rounding, nanoseconds in a unit, units in a second, digits of the rest.
-_MICRO, _NANO = (500, 1000, 10**6, 6), (0, 1, 10**9, 9)
-_PARAMETERS = "p, o, n, c, h, t, u"  # page, offset, size, CPU; the line's head, the seconds with their point, the rest of the second
-Line = Callable[[bytes, int, int, int, str, str, int], str]
-
-
-class _Kind:
-    """How to show one event type: the function that makes its line, how long a record must be; of entries of calls the reader of an entry and
-    its exit together, and the size at which that may be used."""
-
-    __slots__ = ("entry", "line", "needed", "pair", "pair_bytes")
-
-    def __init__(
-        self, line: Line, needed: int, entry: bool = False, pair: Reader | None = None, pair_bytes: int = -1
-    ) -> None:
-        self.line = line
-        self.needed = max(needed, _COMMON_BYTES)
-        self.entry = entry
-        self.pair = pair
-        self.pair_bytes = pair_bytes
-
-
-# What is known of all records of a CPU with the same type, flags and task: the kind (None: not wanted) and the line's beginning.
-_Known = tuple[_Kind | None, str]
+_PARAMETERS = "p, o, n, c, h, t, u"  # page, offset, size, CPU; the line's head, its time stamp without and with the last three digits
 
 
 class NeedsHistory(Exception):
     """A line depends on records that came before the part that is at hand."""
 
 
+class Starts(dict[int, str | None]):
+    """The task's word of a record -> the beginning of its line, for one CPU and one set of flags; None for a task that is not wanted."""
+
+    def __init__(self, make: Callable[[int], str | None]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, word: int) -> str | None:
+        text = self[word] = self._make(word - (word >> 31 << 32))
+        return text
+
+
+# How to show records that begin with the same word, on one CPU: the function that makes the line, the bytes that it needs, the beginnings of
+# lines, the texts of calls where they are entries of such.
+Kind = tuple[Line, int, Starts, Entries | None]
+
+
+class Kinds(dict[int, Kind]):
+    """The first word of a record (type, flags, preempt count) -> how to show it on this CPU."""
+
+    def __init__(self, make: Callable[[int], Kind]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, word: int) -> Kind:
+        kind = self[word] = self._make(word)
+        return kind
+
+
 class Learner:
     """Takes names of tasks that events tell; the first one that is known stays. `known` can be asked before."""
 
-    def __init__(self, known: dict[int, str], forget: Callable[[int], object], alone: bool) -> None:
+    def __init__(self, known: dict[int, str], take: Callable[[int, str], object]) -> None:
         self.known = known
-        self._forget = forget
-        self._alone = alone
+        self._take = take
 
     def __call__(self, pid: int, comm: str) -> None:
         if pid and pid not in self.known:
-            if not self._alone:
-                raise NeedsHistory
-            self.known[pid] = comm
-            self._forget(pid)
+            self._take(pid, comm)
 
 
 class LineMaker:
-    """Makes the lines of one instance's records. `prefix` goes before each line (the instance's name, where there are several).
+    """Makes what the lines of one instance's records need. `prefix` goes before each line (the instance's name, where there are several).
 
     `alone`: it sees all records. Otherwise it sees some, and raises NeedsHistory for one whose line depends on others.
+    `part_ns`: from this time on.
     """
 
-    def __init__(self, trace: Trace, options: ReportOptions, prefix: str = "", *, alone: bool = True) -> None:
-        self._trace = trace
+    def __init__(
+        self, trace: Trace, options: ReportOptions, prefix: str = "", *, alone: bool = True, part_ns: int = 0
+    ) -> None:
+        self.trace = trace
         self._alone = alone
         self._options = options
         self._prefix = prefix
-        self._kinds: dict[int, _Kind | None] = {}
-        self._known: dict[int, dict[int, _Known]] = {}  # CPU -> the common fields as one number -> what is known
-        self._learn = Learner(trace.comms, self._forget, alone)
-        self._graph = GraphText(trace)
-        self._time = _NANO if options.nanoseconds else _MICRO
-        self._digits = f"0{self._time[3]}d"
-        self._common = Struct(trace.order + "HHi")  # type, flags and preempt count, pid
-        self._extra = _extra_columns(trace)
+        self.graph = GraphText(trace, _label)
+        self._lines: dict[int, tuple[Line, int] | None] = {}
+        self._starts: list[Starts] = []
+        self._kinds: dict[int, Kinds] = {}
+        self._learner = Learner(trace.comms, self._learn)
+        self.columns = _extra_columns(trace)
+        self.set_part(part_ns)
+
+    def set_part(self, part_ns: int) -> None:
+        """Show records from this time on, as far as the options allow."""
+        options, offset_ns = self._options, self.trace.offset_ns
+        first_ns = max(part_ns, options.start_ns - offset_ns if options.start_ns else part_ns)
+        last_ns = options.end_ns - offset_ns if options.end_ns else None
+        self.clock = Clock(offset_ns, options.nanoseconds, first_ns, last_ns)
+
+    def kinds(self, cpu: int) -> Kinds:
+        """How to show the records of a CPU."""
+        if cpu not in self._kinds:
+            self._kinds[cpu] = Kinds(lambda word: self._make_kind(cpu, word))
+        return self._kinds[cpu]
+
+    def need_history(self) -> None:
+        """Raises NeedsHistory when there is any that is not at hand."""
+        if not self._alone:
+            raise NeedsHistory
+
+    def _learn(self, pid: int, comm: str) -> None:
+        self.need_history()
+        self.trace.comms[pid] = comm
+        for starts in self._starts:
+            starts.pop(pid & 0xFFFFFFFF, None)
 
     # -- one event type ---------------------------------------------------------------------------------------------
 
-    def _make_kind(self, number: int) -> _Kind | None:
-        """None for an event that is not wanted."""
-        form = self._trace.formats[number]
+    def _split(self, word: int) -> tuple[int, int, int]:
+        """Type, flags and preempt count of a record's first word."""
+        if self.trace.order == "<":
+            return word & 0xFFFF, word >> 16 & 255, word >> 24
+        return word >> 16, word >> 8 & 255, word & 255
+
+    def _make_kind(self, cpu: int, word: int) -> Kind:
+        number, flags, preempt = self._split(word)
+        if number not in self._lines:
+            self._lines[number] = self._line(number)
+        found = self._lines[number]
+        if found is None:
+            return _nothing, 0, Starts(lambda pid: None), None
+        starts = Starts(lambda pid: self._start(cpu, pid, _flags_text(flags, preempt)))
+        self._starts.append(starts)
+        entries = None if self._options.raw else self.graph.entries(number)
+        return found[0], max(found[1], _COMMON_BYTES), starts, entries
+
+    def _line(self, number: int) -> tuple[Line, int] | None:
+        """The line function of an event type and the bytes that it needs; None for an event that is not wanted."""
+        form = self.trace.formats[number]
         if form is None:
-            self._trace.complain(f"events of type {number} are in the trace without their format")
-            return _Kind(self._line_of(f"event-{number}", _unknown_text), 0)
+            self.trace.complain(f"events of type {number} are in the trace without their format")
+            return _line_of(f"event-{number}", _unknown_text), 0
         if not self._is_wanted(form):
             return None
         if self._options.raw:
-            return _Kind(self._line_of(form.name, _with_cpu(fields_text(form, self._trace.context))), form.bytes_needed)
-        if self._graph.is_entry(number):
-            nested = self._graph.nested
-            line = self._line_of(form.name, lambda p, o, n, c: nested(number, p, o, n))
-            return _Kind(line, form.bytes_needed, True, *self._graph.pair(number))
-        return _Kind(self._make_line(form), form.bytes_needed)
-
-    def _label(self, name: str) -> str:
-        return f" {name}: " + " " * (_NAME_WIDTH - len(name))
-
-    def _line_of(self, name: str, render: RecordText) -> Line:
-        """The line function of a renderer of text."""
-        label, digits = f":{self._label(name)}", self._digits
-
-        def line(page: bytes, offset: int, size: int, cpu: int, head: str, seconds: str, rest: int) -> str:
-            text = render(page, offset, size, cpu)
-            if text.endswith(_NEWLINE):
-                text = text[:-1]
-            return f"{head}{seconds}{rest:{digits}}{label}{text}\n"
-
-        return line
+            return _line_of(form.name, _with_cpu(fields_text(form, self.trace.context))), form.bytes_needed
+        return self._make_line(form), form.bytes_needed
 
     def _make_line(self, form: EventFormat) -> Line:
-        context = self._trace.context
-        make = RENDERERS.get((form.system, form.name))
+        context = self.trace.context
+        if (form.system, form.name) in STATEFUL:
+            self.need_history()
         try:
-            special = self._graph.exit_text(form.id) or (make(form, context, self._learn) if make else None)
-            if (form.system, form.name) in STATEFUL and not self._alone:
-                raise NeedsHistory
+            ending = self.graph.exit_line(form.id)
+            if ending is not None:
+                return ending
+            make = RENDERERS.get((form.system, form.name))
+            special = make(form, context, self._learner) if make else None
             if special is not None:
-                return self._line_of(form.name, special)
+                return _line_of(form.name, special)
             if form.system == "ftrace":  # texts that may end in a newline
-                return self._line_of(form.name, _with_cpu(compile_print_format(form, context)))
-            head = f"{{h}}{{t}}{{u:{self._digits}}}:{braced(self._label(form.name))}"
-            return compile_line(form, context, _PARAMETERS, head)
+                return _line_of(form.name, _with_cpu(compile_print_format(form, context)))
+            return compile_line(form, context, _PARAMETERS, f"{{h}}{{t}}{{u}}{braced(_label(form.name))}")
         except PrintFormatError as error:
-            self._trace.complain(f"the print format of {form.system}:{form.name} is not understood: {error}")
+            self.trace.complain(f"the print format of {form.system}:{form.name} is not understood: {error}")
             fields = fields_text(form, context)
-            return self._line_of(
-                form.name, lambda page, offset, size, cpu: "[FAILED TO PARSE]" + fields(page, offset, size)
-            )
+            return _line_of(form.name, lambda page, offset, size, cpu: "[FAILED TO PARSE]" + fields(page, offset, size))
 
     def _is_wanted(self, form: EventFormat) -> bool:
         names = (form.name, f"{form.system}:{form.name}", form.system)
         wanted = self._options.events
         return not wanted or any(fnmatchcase(name, pattern) for name in names for pattern in wanted)
 
-    def _forget(self, pid: int) -> None:
-        """A task has got a name: lines begin differently."""
-        for known in self._known.values():
-            for key in [key for key in known if self._common.unpack(self._key_bytes(key))[2] == pid]:
-                del known[key]
-
-    def _key_bytes(self, key: int) -> bytes:
-        return key.to_bytes(8, "little" if self._trace.order == "<" else "big")
-
-    def _find_out(self, cpu: int, key: int, page: bytes, offset: int) -> _Known:
-        """What all records with these common fields share; kept, unless further columns vary."""
-        number, flags, pid = self._common.unpack(self._key_bytes(key))
-        if number not in self._kinds:
-            self._kinds[number] = self._make_kind(number)
-        kind = self._kinds[number]
-        if kind is None or (self._options.pids is not None and pid not in self._options.pids):
-            kind = None
-        found = (kind, self._make_head(cpu, pid, flags, page, offset))
-        if not self._extra:
-            self._known[cpu][key] = found
-        return found
+    def trouble(self, word: int, text: str) -> str:
+        """What stands behind the time stamp of a record that cannot be shown."""
+        form = self.trace.formats[self._split(word)[0]]
+        return f"{_label(form.name if form else '?')}[{text}]\n"
 
     # -- the line's beginning ---------------------------------------------------------------------------------------
 
-    def _make_head(self, cpu: int, pid: int, flags: int, page: bytes, offset: int) -> str:
-        columns = (
-            _flags_text(flags & 255, flags >> 8 & 255)
-            if self._trace.order == "<"
-            else _flags_text(flags >> 8, flags & 255)
-        )
-        for read in self._extra:
-            columns += read(page, offset)
-        return f"{self._prefix}{self._trace.comms[pid]:>16}-{pid:<5d} [{cpu:03d}] {columns} "
+    def _start(self, cpu: int, pid: int, columns: str) -> str | None:
+        if self._options.pids is not None and pid not in self._options.pids:
+            return None
+        return f"{self._prefix}{self.trace.comms[pid]:>16}-{pid:<5d} [{cpu:03d}] {columns} "
 
-    # -- records ----------------------------------------------------------------------------------------------------
-
-    def lines(self, windows: Iterable[Window]) -> Iterator[str]:
-        """Pieces of text of many lines, in order."""
-        common = Struct(self._trace.order + "Q").unpack_from
-        graph = self._graph
-        durations, leaves, leave_id, leave_bytes = graph.durations, graph.leaves, graph.return_id, graph.return_bytes
-        half, unit, scale, _ = self._time
-        digits, label = self._digits, f":{self._label(_GRAPH_ENTRY)}"
-        half += self._trace.offset_ns
-        seconds, second_start = "", 1 << 80
-        timed = bool(self._options.start_ns or self._options.end_ns)
-        out: list[str] = []
-        add = out.append
-        skip = False
-        for window, following in _with_next(windows):
-            records, pages, missed = window.records, window.pages, window.missed
-            known_of = [self._known.setdefault(cpu, {}) for cpu in window.cpus]
-            at, end = int(skip), len(records)
-            skip = False
-            while at < end:
-                _, slot, offset, size, time_ns = records[at]
-                at += 1
-                page = pages[slot]
-                if missed and (slot, offset) in missed:
-                    add(_missed_line(window.cpus[slot], missed[slot, offset]))
-                if size < _COMMON_BYTES:
-                    self._trace.complain("a record is shorter than the fields that all have")
-                    continue
-                key = common(page, offset)[0]
-                try:
-                    kind, head = known_of[slot][key]
-                except KeyError:
-                    kind, head = self._find_out(window.cpus[slot], key, page, offset)
-                if kind is None or (timed and not self._passes(time_ns)):
-                    continue
-                rest = (time_ns + half) // unit - second_start
-                if not 0 <= rest < scale:
-                    second, rest = divmod((time_ns + half) // unit, scale)
-                    seconds, second_start = f"{second:5d}.", second * scale
-                if kind.entry and size >= kind.needed:
-                    if at < end and size == kind.pair_bytes and kind.pair is not None:
-                        _, next_slot, next_offset, next_size, _ = records[at]
-                        if next_offset == offset + size + 4 and next_slot == slot and next_size >= leave_bytes:
-                            pid, function, depth, other, other_pid, other_function, called, returned = kind.pair(
-                                page, offset
-                            )
-                            if (
-                                other == leave_id
-                                and function == other_function
-                                and pid == other_pid
-                                and depth < _DEEPEST
-                            ):
-                                add(
-                                    f"{head}{seconds}{rest:{digits}}{label}{durations[returned - called]}{leaves[depth][function]}\n"
-                                )
-                                at += 1
-                                continue
-                    text = None
-                    place = (page, offset, size)
-                    if at < end:
-                        if records[at][1] == slot:
-                            text = graph.leaf(*place, page, *records[at][2:4])
-                            at += text is not None
-                    elif following is not None and following.records[0][1] == slot:
-                        text = graph.leaf(*place, following.pages[slot], *following.records[0][2:4])
-                        skip = text is not None
-                    if text is not None:
-                        add(f"{head}{seconds}{rest:{digits}}{label}{text}\n")
-                        continue
-                try:
-                    if size >= kind.needed:
-                        add(kind.line(page, offset, size, window.cpus[slot], head, seconds, rest))
-                        continue
-                    trouble = f"the record has {size} of {kind.needed} bytes"
-                except (ArithmeticError, ValueError, LookupError, TypeError, StructError) as error:
-                    trouble = f"cannot be shown: {error}"
-                add(self._trouble_line(key, f"{head}{seconds}{rest:{digits}}:", trouble))
-            if len(out) >= _PIECE_LINES:
-                yield "".join(out)
-                out.clear()
-        if out:
-            yield "".join(out)
-
-    def _trouble_line(self, key: int, head: str, trouble: str) -> str:
-        form = self._trace.formats[self._common.unpack(self._key_bytes(key))[0]]
-        return f"{head}{self._label(form.name if form else '?')}[{trouble}]\n"
-
-    def _passes(self, time_ns: int) -> bool:
-        options, time_ns = self._options, time_ns + self._trace.offset_ns
-        return options.start_ns <= time_ns and (not options.end_ns or time_ns <= options.end_ns)
+    def widened(self, start: str, page: bytes, offset: int) -> str:
+        """The beginning of a line with the columns that vary from record to record."""
+        return f"{start[:-1]}{''.join(read(page, offset) for read in self.columns)} "
 
 
-def _missed_line(cpu: int, count: int) -> str:
+def missed_line(cpu: int, count: int) -> str:
+    """Tells that events were lost here; -1: some."""
     return f"CPU:{cpu} [{f'{count} ' if count > 0 else ''}EVENTS DROPPED]\n"
 
 
-def _with_next(windows: Iterable[Window]) -> Iterator[tuple[Window, Window | None]]:
-    source = iter(windows)
-    window = next(source, None)
-    while window is not None:
-        following = next(source, None)
-        yield window, following
-        window = following
+def _label(name: str) -> str:
+    return f": {name}: " + " " * (_NAME_WIDTH - len(name))
+
+
+def _line_of(name: str, render: RecordText) -> Line:
+    """The line function of a renderer of text."""
+    label = _label(name)
+
+    def line(page: bytes, offset: int, size: int, cpu: int, head: str, time: str, rest: str) -> str:
+        text = render(page, offset, size, cpu)
+        if text.endswith(_NEWLINE):
+            text = text[:-1]
+        return f"{head}{time}{rest}{label}{text}\n"
+
+    return line
+
+
+def _nothing(page: bytes, offset: int, size: int, cpu: int, head: str, time: str, rest: str) -> str:
+    return ""
 
 
 def _unknown_text(page: bytes, offset: int, size: int, cpu: int) -> str:

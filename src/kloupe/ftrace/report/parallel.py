@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import os
-from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import suppress
 
-from ..batch import Batch, Window, batches, merge_batches, part_of, read_batch
+from ..batch import read_batch, whole_pages
 from ..source import Instance, Stream, Trace
 from .lines import LineMaker, NeedsHistory
 from .options import ReportOptions
+from .stream import cpu_lines, merged
 
 _SLICE_BYTES = 1 << 20
 _MOST_PROCESSES = 8
@@ -46,55 +46,34 @@ def boundaries(trace: Trace, instance: Instance) -> list[int]:
     return times[:: max(1, len(instance.streams))]
 
 
-class _Slices:
-    """The records of one CPU by slices of time, which are asked for in order."""
+class _Pages:
+    """The pages of one CPU by slices of time, which are asked for in order."""
 
     def __init__(self, trace: Trace, stream: Stream) -> None:
-        self._source = batches(self._skimmed(trace, stream), trace.order, trace.long_bytes, trace.complain)
-        self._from = 0
-        self._held: Batch | None = None
-        self._last_ns = 0
+        self.cpu = stream.cpu
+        self._source = whole_pages(stream.pages(), trace.complain)
+        self._order = "little" if trace.order == "<" else "big"
+        self._held: list[tuple[int, bytes]] = []  # up to two pages, with the times at which they begin
 
-    def _skimmed(self, trace: Trace, stream: Stream) -> Iterator[bytes]:
-        """The pages, without those that end before the slice that is wanted (their records need not be looked for)."""
-        order = "little" if trace.order == "<" else "big"
-        held, held_ns = b"", 0
-        for page in stream.pages():
-            time_ns = int.from_bytes(page[:8], order)  # type: ignore[arg-type]
-            if time_ns < held_ns:
-                raise NeedsHistory  # clocks may go backwards: then order in the file decides
-            if held and time_ns > self._from:
-                yield held
-            held, held_ns = page, time_ns
-        if held:
-            yield held
-
-    def between(self, start_ns: int, end_ns: int) -> Iterator[Batch]:
-        """The records from `start_ns` on and before `end_ns`."""
-        self._from = start_ns
+    def between(self, start_ns: int, end_ns: int) -> Iterator[bytes]:
+        """The pages that may have records from `start_ns` on and before `end_ns`. One that lasts longer comes again in the next slice."""
+        held = self._held
         while True:
-            batch = self._held or next(self._source, None)
-            self._held = None
-            if batch is None:
+            self._look_ahead()
+            if not held or held[0][0] >= end_ns:
                 return
-            times = batch.times_ns
-            if times[0] < self._last_ns or not batch.is_ordered:
-                raise NeedsHistory
-            if times[0] >= end_ns:
-                self._held = batch
-                return
-            first, end = bisect_left(times, start_ns), bisect_left(times, end_ns)
-            if end < len(times):
-                self._held = batch
-            if first < end:
-                yield batch if end - first == len(times) else part_of(batch, first, end)
-            if end < len(times):
-                return
-            self._last_ns = times[-1]
+            if len(held) == 1 or held[1][0] >= start_ns:
+                yield held[0][1]
+                if len(held) == 1 or held[1][0] >= end_ns:
+                    return
+            held.pop(0)
 
-
-def _slice(slices: list[tuple[int, _Slices]], start_ns: int, end_ns: int) -> Iterator[Window]:
-    return merge_batches((cpu, source.between(start_ns, end_ns)) for cpu, source in slices)
+    def _look_ahead(self) -> None:
+        while len(self._held) < 2 and (page := next(self._source, None)) is not None:
+            time_ns = int.from_bytes(page[:8], self._order)  # type: ignore[arg-type]
+            if self._held and time_ns < self._held[0][0]:
+                raise NeedsHistory  # clocks may go backwards: then order in the file decides
+            self._held.append((time_ns, page))
 
 
 def write_in_parallel(trace: Trace, instance: Instance, options: ReportOptions, fd: int) -> int | None:
@@ -160,12 +139,12 @@ def _work(
         if number != index:
             os.close(write)
     maker = LineMaker(trace, options, alone=False)
-    slices = [(s.cpu, _Slices(trace, s)) for s in instance.streams if options.cpus is None or s.cpu in options.cpus]
+    cpus = [_Pages(trace, stream) for stream in instance.streams_of(options.cpus)]
     report: dict[str, object] = {}
     for number in range(index, len(starts), count):
         end_ns = starts[number + 1] if number + 1 < len(starts) else 1 << 80
         try:
-            text = "".join(maker.lines(_slice(slices, starts[number], end_ns))).encode("utf-8", "surrogateescape")
+            text = _slice(maker, cpus, starts[number], end_ns).encode("utf-8", "surrogateescape")
         except NeedsHistory:
             text = None
         if os.read(mine, 1) != _GO:
@@ -181,6 +160,14 @@ def _work(
         _pass_on(following, _GO)
     report["problems"] = trace.problems
     os.write(reports[index][1], json.dumps(report).encode())
+
+
+def _slice(maker: LineMaker, cpus: list[_Pages], start_ns: int, end_ns: int) -> str:
+    """The lines from a time on and before another one."""
+    maker.set_part(start_ns)
+    out: list[str] = []
+    feeds = [(0, cpu_lines(maker, pages.cpu, pages.between(start_ns, end_ns), out)) for pages in cpus]
+    return "".join(merged(feeds, out, end_ns))
 
 
 def _pass_on(fd: int, word: bytes) -> None:

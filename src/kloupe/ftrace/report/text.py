@@ -2,65 +2,57 @@
 
 from __future__ import annotations
 
-import heapq
 import os
-from bisect import bisect_left
 from collections.abc import Callable, Iterator
 
-from ..batch import Window
 from ..source import Instance, Trace
 from .lines import LineMaker
 from .options import ReportOptions
 from .parallel import worthwhile, write_in_parallel
+from .stream import cpu_lines, merged
 
 
 def write_report(trace: Trace, options: ReportOptions, write: Callable[[str], object], fd: int) -> None:
     """Write the report: pieces with `write`, or, where that is quicker, from several processes to `fd` (what was written is flushed)."""
-    wanted = [i for i in trace.instances if not options.instances or i.name in options.instances]
-    if len(wanted) != 1 or not worthwhile(wanted[0]):
-        for piece in report_text(trace, options):
-            write(piece)
-        return
-    os.write(fd, f"cpus={trace.cpu_count}\n".encode())
-    from_ns = write_in_parallel(trace, wanted[0], options, fd)
+    wanted = _wanted(trace, options)
+    from_ns: int | None = 0
+    if len(wanted) == 1 and worthwhile(wanted[0]):
+        os.write(fd, _head(trace).encode())
+        from_ns = write_in_parallel(trace, wanted[0], options, fd)
+    else:
+        write(_head(trace))
     if from_ns is not None:
-        maker = LineMaker(trace, options)
-        for piece in maker.lines(_from(trace.windows(wanted[0], options.cpus), from_ns)):
+        for piece in _lines(trace, wanted, options, from_ns):
             write(piece)
-
-
-def _from(windows: Iterator[Window], from_ns: int) -> Iterator[Window]:
-    for window in windows:
-        if window.records[-1][0] >= from_ns:
-            if window.records[0][0] < from_ns:
-                window.records = window.records[bisect_left(window.records, (from_ns,)) :]
-            yield window
 
 
 def report_text(trace: Trace, options: ReportOptions) -> Iterator[str]:
     """Pieces of the report's text."""
-    yield f"cpus={trace.cpu_count}\n"
-    if trace.latency_text:
-        yield trace.latency_text.rstrip("\0")
-    wanted = [i for i in trace.instances if not options.instances or i.name in options.instances]
-    if len(wanted) == 1:
-        yield from LineMaker(trace, options).lines(trace.windows(wanted[0], options.cpus))
-        return
-    width = max((len(instance.name) for instance in wanted), default=0)
-    makers = [LineMaker(trace, options, _prefix(instance.name, width)) for instance in wanted]
-    singles = [_single_records(trace, instance, options, index) for index, instance in enumerate(wanted)]
-    for _, index, window in heapq.merge(*singles, key=lambda single: single[:2]):
-        yield from makers[index].lines([window])
+    yield _head(trace)
+    yield from _lines(trace, _wanted(trace, options), options, 0)
+
+
+def _wanted(trace: Trace, options: ReportOptions) -> list[Instance]:
+    return [i for i in trace.instances if not options.instances or i.name in options.instances]
+
+
+def _head(trace: Trace) -> str:
+    return f"cpus={trace.cpu_count}\n" + trace.latency_text.rstrip("\0")
+
+
+def _lines(trace: Trace, wanted: list[Instance], options: ReportOptions, from_ns: int) -> Iterator[str]:
+    width = max((len(instance.name) for instance in wanted), default=0) if len(wanted) > 1 else -2
+    out: list[str] = []
+    feeds = []
+    for number, instance in enumerate(wanted):
+        maker = LineMaker(trace, options, _prefix(instance.name, width), part_ns=from_ns)
+        for stream in instance.streams_of(options.cpus):
+            feeds.append((number, cpu_lines(maker, stream.cpu, stream.pages(), out)))
+    return merged(feeds, out)
 
 
 def _prefix(name: str, width: int) -> str:
+    """The column of instances, where there are several."""
+    if width < 0:
+        return ""
     return f"{name:>{width}}: " if name else " " * (width + 2)
-
-
-def _single_records(
-    trace: Trace, instance: Instance, options: ReportOptions, index: int
-) -> Iterator[tuple[int, int, Window]]:
-    """(time, number of the instance, a window of one record): instances interleave."""
-    for window in trace.windows(instance, options.cpus):
-        for record in window.records:
-            yield record[0], index, Window([record], window.pages, window.cpus, window.missed)
