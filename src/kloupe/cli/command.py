@@ -11,7 +11,10 @@ from ..base.errors import InternalError, KloupeError, ScriptError, UsageError, V
 from .options import CommandLine, help_text, parse_command_line
 
 LANGUAGE_VERSION = "0.27.1"  # the bpftrace whose language and output this follows
-SUBCOMMANDS = {"demo": "demo", "doctor": "doctor"}
+SUBCOMMANDS = {
+    **{"demo": "demo", "doctor": "doctor"},
+    **{"source": "source", "syscall": "syscall", "cscope": "cscope"},
+}
 Action = Callable[[CommandLine], int]
 
 
@@ -19,7 +22,7 @@ def run_command(arguments: list[str]) -> int:
     """Run the command; every error becomes a message on stderr and an exit status."""
     line = CommandLine()
     try:
-        if arguments and arguments[0] in SUBCOMMANDS and not os.path.exists(arguments[0]):
+        if arguments and arguments[0] in SUBCOMMANDS and not os.path.isfile(arguments[0]):
             action = import_module(f".{SUBCOMMANDS[arguments[0]]}", __package__).run
             return int(action(arguments[1:]))
         line = parse_command_line(arguments)

@@ -1,0 +1,124 @@
+"""One file of the tree, taken apart as far as a question needs."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from functools import cached_property
+
+from .parse.clean import without_comments
+from .parse.definitions import CODE_KINDS, Named, PieceReader, assembly, macros
+from .parse.structure import Outline, outline_of_clean
+from .walk import is_assembly
+
+_ASSEMBLY_HEADER = re.compile(rb"^[ \t]*\.macro\b", re.M)
+_ENTRIES = frozenset(("asm_function", "label"))
+
+
+class SourceText:
+    """A file's bytes and, lazily, what is in them."""
+
+    def __init__(self, path: str, data: bytes) -> None:
+        self.path = path
+        self.data = data
+
+    @cached_property
+    def is_assembly(self) -> bool:
+        """Whether this is assembly: by its name, or a header with macros of the assembler."""
+        return is_assembly(self.path) or (b".macro" in self.data and _ASSEMBLY_HEADER.search(self.data) is not None)
+
+    @cached_property
+    def clean(self) -> bytes:
+        """The text with comments and the insides of strings as spaces."""
+        return without_comments(self.data)
+
+    @cached_property
+    def outline(self) -> Outline:
+        """The text's directives and top-level pieces."""
+        return outline_of_clean(self.data, self.clean)
+
+    @cached_property
+    def reader(self) -> PieceReader:
+        """Reads what pieces define."""
+        return PieceReader(self.outline)
+
+    @cached_property
+    def _line_starts(self) -> list[int]:
+        starts, at = [], 0
+        for line in self.data.split(b"\n"):
+            starts.append(at)
+            at += len(line) + 1
+        return starts
+
+    def line_at(self, offset: int) -> int:
+        """The number of the line that an offset is in."""
+        return bisect_right(self._line_starts, offset)
+
+    def line_text(self, line: int) -> str:
+        """A line without its break and the space around it."""
+        start = self._line_starts[line - 1]
+        end = self.data.find(b"\n", start)
+        return self.data[start : end if end >= 0 else None].decode("utf-8", "replace").strip()
+
+    def words(self, name: bytes) -> Iterator[int]:
+        """The offsets where a word stands in code or directives, outside of comments and strings."""
+        if name in self.data:
+            for match in re.finditer(rb"(?<!\w)" + re.escape(name) + rb"(?!\w)", self.clean):
+                yield match.start()
+
+    @cached_property
+    def _piece_starts(self) -> list[int]:
+        return [piece.start for piece in self.outline.pieces]
+
+    @cached_property
+    def _assembly_names(self) -> list[Named]:
+        return sorted(assembly(self.outline), key=lambda named: named.offset)
+
+    @cached_property
+    def _macro_names(self) -> list[Named]:
+        return list(macros(self.outline))
+
+    @cached_property
+    def _macro_starts(self) -> list[int]:
+        return [named.start for named in self._macro_names]
+
+    def piece_at(self, offset: int) -> int:
+        """The number of the top-level piece that an offset is in, or -1."""
+        index = bisect_right(self._piece_starts, offset) - 1
+        if index < 0:
+            return -1
+        piece = self.outline.pieces[index]
+        return index if offset < max(piece.head_end, piece.body_end) else -1
+
+    def scope_at(self, offset: int) -> Named | None:
+        """The function or macro whose definition an offset is inside of, behind its name."""
+        index = bisect_right(self._macro_starts, offset) - 1
+        if index >= 0 and self._macro_names[index].offset < offset < self._macro_names[index].end:
+            return self._macro_names[index]
+        if self.is_assembly:
+            before = [n for n in self._assembly_names if n.kind in _ENTRIES and n.offset < offset]
+            return before[-1] if before else None
+        index = self.piece_at(offset)
+        if index < 0:
+            return None
+        inside = [n for n in self.reader.names(index) if n.body >= 0 and n.kind in CODE_KINDS and n.start <= offset]
+        return inside[-1] if inside else None  # of `read` and `sys_read` the name of the function
+
+    def names(self) -> Iterator[Named]:
+        """Everything that the text defines."""
+        yield from self._macro_names
+        if self.is_assembly:
+            yield from self._assembly_names
+            return
+        for index in range(len(self.outline.pieces)):
+            yield from self.reader.names(index)
+
+    def names_near(self, offsets: list[int]) -> Iterator[Named]:
+        """What the macros, and the top-level pieces that some offsets are in, define."""
+        yield from self._macro_names
+        if self.is_assembly:
+            yield from self._assembly_names
+            return
+        for index in sorted({self.piece_at(offset) for offset in offsets} - {-1}):
+            yield from self.reader.names(index)
