@@ -54,7 +54,9 @@ VERBS: dict[str, Verb] = {
     "callers": Verb(("FUNC",), "who calls it", _method("callers")),
     "callees": Verb(("FUNC",), "what it calls", _method("callees")),
     "calls": Verb(
-        ("A", "B"), "a chain of calls from A to B", lambda tree, line: tree.calls(*line.words, line.number("depth", 12))
+        ("A", "B"),
+        "a chain of calls from A to B",
+        lambda tree, line: tree.calls(line.words[0], line.words[1], line.number("depth", 12)),
     ),
     "text": Verb(("TEXT",), "the lines with a text, comments too", _method("text")),
     "regex": Verb(("REGEX",), "the lines that match", _method("regex")),
@@ -161,7 +163,7 @@ def _index(line: SourceLine) -> int:
 
 
 def _tags(tree: Tree, line: SourceLine) -> int:
-    from ..xref.tagsfile import write_tags
+    from ..xref.compat.tags import write_tags
 
     path = line.words[0] if line.words else os.path.join(tree.root, "tags")
     from .progress import progress_bar

@@ -28,7 +28,7 @@ def probable(names: Sequence[str]) -> list[str]:
 
 def probe_advice(found: Sequence[Definition]) -> Iterator[str]:
     """Lines that tell how to probe what was found. For the first few functions, system calls and tracepoints."""
-    told = set()
+    told: set[str] = set()
     for item in found:
         if item.name in told or len(told) >= 3:
             continue

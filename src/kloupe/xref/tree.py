@@ -32,14 +32,18 @@ class Tree:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str] = ".", index: str | os.PathLike[str] = "", machine: str = ""
+        self,
+        path: str | os.PathLike[str] = ".",
+        index: str | os.PathLike[str] = "",
+        machine: str = "",
+        enclosing: bool = True,
     ) -> None:
-        """Open the tree that a folder is in. `index`: the folder of the index. `machine`: whose arch/ folder comes first.
+        """Open the kernel tree that a folder is in, or with `enclosing` false the folder itself. `index`: the folder of the index. `machine`: whose arch/ folder comes first.
 
         Raises MissingFacts when the folder is not to be read.
         """
         given = os.path.abspath(os.fspath(path))
-        self.root = find_tree(given) or given
+        self.root = (find_tree(given) if enclosing else None) or given
         self.machine = machine or ARCH_FOLDERS.get(os.uname().machine, os.uname().machine)
         self.index_path = index_path(self.root, os.fspath(index))
         self._store: Store | None = None
@@ -87,7 +91,7 @@ class Tree:
         texts = {text for word in words for text, defines in store.texts_with(word) if defines or not defining}
         return sorted(set(store.files_of(texts)))
 
-    def _ask(
+    def ask(
         self, paths: Sequence[str], function: Callable[..., Iterable[T]], *arguments: Any, needs: Sequence[bytes] = ()
     ) -> Answer[T]:
         return ask_files(self.root, paths, Question(function, *arguments, needs=needs))  # type: ignore[return-value]
@@ -98,7 +102,7 @@ class Tree:
         """What a name means, best first. `name` may be a pattern with * and ?. `struct page` asks for that kind only."""
         kind, _, name = name.strip().rpartition(" ")
         names = self.names(name)
-        answer = self._ask(
+        answer = self.ask(
             self.candidates(names, defining=True),
             uses.definitions_in,
             frozenset(names),
@@ -117,10 +121,14 @@ class Tree:
 
         match = re.compile(fnmatch.translate(pattern).encode()).match
         prefix = re.split(r"[*?\[]", pattern)[0].encode()
-        found = sorted({w for block in self._store.blocks(prefix) for w in block.defined_words() if match(w)})
-        if len(found) > _MOST_NAMES:
-            raise UsageError(f"{pattern} matches {len(found)} names", hint="Give a narrower pattern.")
-        return found
+        return _few(pattern, {w for block in self._store.blocks(prefix) for w in block.defined_words() if match(w)})
+
+    def words_matching(self, pattern: re.Pattern[bytes]) -> list[str]:
+        """The words of the tree that a pattern matches as a whole. Needs an index; raises UsageError for very many."""
+        if self._store is None:
+            raise UsageError("patterns of names need an index", hint="Make it with: kloupe source index")
+        found = {w for block in self._store.blocks() for w in block.words if pattern.fullmatch(w)}
+        return [word.decode() for word in _few(pattern.pattern.decode(), found) if _WORD.fullmatch(word.decode())]
 
     def near_names(self, name: str) -> list[str]:
         """A few defined names that are much like a name. Needs an index."""
@@ -135,32 +143,32 @@ class Tree:
     def references(self, name: str) -> Answer[Reference]:
         """The lines of code that mention a name."""
         word = _word(name)
-        return self._ask(self.candidates([word]), uses.references_in, word, needs=[word])
+        return self.ask(self.candidates([word]), uses.references_in, word, needs=[word])
 
     def callers(self, name: str) -> Answer[Call]:
         """The calls of a function or macro."""
         word = _word(name)
-        return self._ask(self.candidates([word]), uses.calls_in, word, needs=[word])
+        return self.ask(self.candidates([word]), uses.calls_in, word, needs=[word])
 
     def callees(self, name: str) -> Answer[Call]:
         """The calls that a function or macro makes."""
         word = _word(name)
-        return self._ask(self.candidates([word], defining=True), uses.callees_in, word)
+        return self.ask(self.candidates([word], defining=True), uses.callees_in, word)
 
     def assignments(self, name: str) -> Answer[Reference]:
         """The lines that set a variable or member."""
         word = _word(name)
-        return self._ask(self.candidates([word]), uses.assignments_in, word, needs=[word])
+        return self.ask(self.candidates([word]), uses.assignments_in, word, needs=[word])
 
     def text(self, wanted: str) -> Answer[Reference]:
         """The lines with a text, also in comments and strings."""
         data = wanted.encode("utf-8", "surrogateescape")
-        return self._ask(self._text_candidates(data), uses.lines_with, data, needs=[data])
+        return self.ask(self._text_candidates(data), uses.lines_with, data, needs=[data])
 
     def regex(self, pattern: str) -> Answer[Reference]:
         """The lines that match a regular expression of Python or, where it is none, of grep. Raises UsageError for a bad one."""
         compiled, literal = parse_pattern(pattern)
-        return self._ask(self.paths(), uses.lines_matching, compiled, needs=[literal] if literal else ())
+        return self.ask(self.paths(), uses.lines_matching, compiled, needs=[literal] if literal else ())
 
     def files(self, pattern: str) -> list[str]:
         """The files whose path has a text or, with * or ?, matches a pattern."""
@@ -176,13 +184,13 @@ class Tree:
         """The lines that include a header, named by the end of its path."""
         header = header.removeprefix("include/")
         name = header.rsplit("/", 1)[-1].encode()
-        return self._ask(self.candidates([b"<" + name]), uses.includes_in, header, needs=[name])
+        return self.ask(self.candidates([b"<" + name]), uses.includes_in, header, needs=[name])
 
     def members(self, struct: str) -> Answer[Member]:
         """The members of a struct, union or typedef of one, in their order."""
         name = struct.split()[-1] if struct.split() else ""
         word = _word(name)
-        answer = self._ask(self.candidates([word], defining=True), structs.members_in, name, needs=[word])
+        answer = self.ask(self.candidates([word], defining=True), structs.members_in, name, needs=[word])
         return Answer(sorted(answer, key=lambda m: (place_rank(m.file, self.machine), m.file, m.line)), answer.partial)
 
     def implementers(self, member: str) -> Answer[Implementer]:
@@ -192,7 +200,7 @@ class Tree:
             raise UsageError(f"{member!r} is no STRUCT.MEMBER", hint="For example: file_operations.read")
         words = _word(struct), _word(field)
         paths = sorted(set(self.candidates([words[0]])) & set(self.candidates([words[1]])))
-        return self._ask(paths, structs.implementers_in, *words, needs=[words[1]])
+        return self.ask(paths, structs.implementers_in, *words, needs=[words[1]])
 
     def calls(self, start: str, end: str, depth: int = 12) -> list[Call]:
         """A shortest chain of calls from one function to another; empty when none is found within `depth` calls."""
@@ -225,10 +233,10 @@ class Tree:
         pattern = re.compile(rb"^.*\bCONFIG_" + word + rb"\b.*", re.M)
         return ConfigSymbol(
             name,
-            tuple(self._ask(configs, kconfig.entries_in, name, needs=[word])),
-            tuple(self._ask(configs, kconfig.selections_in, name, needs=[word])),
-            tuple(self._ask(code, uses.references_in, b"CONFIG_" + word, needs=[word])),
-            tuple(self._ask(makefiles, uses.lines_matching, pattern, needs=[word])),
+            tuple(self.ask(configs, kconfig.entries_in, name, needs=[word])),
+            tuple(self.ask(configs, kconfig.selections_in, name, needs=[word])),
+            tuple(self.ask(code, uses.references_in, b"CONFIG_" + word, needs=[word])),
+            tuple(self.ask(makefiles, uses.lines_matching, pattern, needs=[word])),
         )
 
     def _text_candidates(self, wanted: bytes) -> list[str]:
@@ -257,6 +265,12 @@ def _made_part(name: bytes) -> bytes:
         if name.startswith(prefix):
             return name[len(prefix) :]
     return b""
+
+
+def _few(pattern: str, words: set[bytes]) -> list[bytes]:
+    if len(words) > _MOST_NAMES:
+        raise UsageError(f"{pattern} matches {len(words)} names", hint="Give a narrower pattern.")
+    return sorted(words)
 
 
 def _word(name: str) -> bytes:
