@@ -103,7 +103,7 @@ class Answer(Sequence[Item], Generic[Item]):
 _ASIDE = ("tools/", "samples/", "scripts/", "Documentation/", "usr/")
 _KINDS_ASIDE = {
     **{"syscall": -1, "compat_syscall": -1},
-    **{"enumerator": 1, "label": 1, "asm_data": 1, "asm_macro": 1, "member": 2},
+    **{"config": 1, "enumerator": 1, "label": 1, "asm_data": 1, "asm_macro": 1, "member": 2},
     **{"export": 3, "initcall": 3, "setup": 3, "module_param": 3, "declaration": 4},
 }
 

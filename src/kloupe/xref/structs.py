@@ -40,6 +40,8 @@ def _member(text: SourceText, item: Named) -> Member:
     for match in _END_BEFORE.finditer(code, max(0, item.offset - 2000), item.offset):
         before = match.end()
     declaration = _one_declarator(b" ".join(code[before : item.end].split()), item.name.encode())
+    if code[before - 1 : before] == b"}":
+        declaration = b"{...} " + declaration
     return Member(item.name, declaration.decode("utf-8", "replace"), text.path, text.line_at(item.offset), item.scope)
 
 

@@ -9,11 +9,20 @@ from functools import cached_property
 
 from .parse.clean import without_comments
 from .parse.definitions import CODE_KINDS, Named, PieceReader, assembly, macros
+from .parse.pasting import pasted_names
 from .parse.structure import Outline, outline_of_clean
-from .walk import is_assembly
+from .walk import is_assembly, is_code, is_kconfig
 
 _ASSEMBLY_HEADER = re.compile(rb"^[ \t]*\.macro\b", re.M)
 _ENTRIES = frozenset(("asm_function", "label"))
+
+
+_CONFIG = re.compile(rb"^[ \t]*(?:menu)?config[ \t]+(\w+)[ \t]*$", re.M)
+
+
+def _config_names(data: bytes) -> Iterator[Named]:
+    for match in _CONFIG.finditer(data):
+        yield Named(match[1].decode(), "config", match.start(1), match.start(), match.end())
 
 
 class SourceText:
@@ -83,6 +92,11 @@ class SourceText:
     def _macro_starts(self) -> list[int]:
         return [named.start for named in self._macro_names]
 
+    def assembly_range(self, item: Named) -> tuple[int, int]:
+        """Where the instructions of an assembly function are: up to the next one."""
+        starts = [n.start for n in self._assembly_names if n.kind in _ENTRIES and n.start > item.start]
+        return item.end, min(starts, default=len(self.clean))
+
     def piece_at(self, offset: int) -> int:
         """The number of the top-level piece that an offset is in, or -1."""
         index = bisect_right(self._piece_starts, offset) - 1
@@ -105,20 +119,41 @@ class SourceText:
         inside = [n for n in self.reader.names(index) if n.body >= 0 and n.kind in CODE_KINDS and n.start <= offset]
         return inside[-1] if inside else None  # of `read` and `sys_read` the name of the function
 
+    @cached_property
+    def _pasted(self) -> list[Named]:
+        """What the file's own macros make with ##."""
+        found = []
+        for name, macro, offset, is_function in pasted_names(self.clean):
+            kind = "macro_function" if is_function else "variable"
+            end = self.clean.find(b"\n", offset)
+            found.append(
+                Named(name.decode(), kind, offset, offset, end if end >= 0 else len(self.clean), macro.decode())
+            )
+        return found
+
     def names(self) -> Iterator[Named]:
         """Everything that the text defines."""
+        if is_kconfig(self.path):
+            yield from _config_names(self.data)
+        if not is_code(self.path):
+            return
         yield from self._macro_names
         if self.is_assembly:
             yield from self._assembly_names
             return
+        yield from self._pasted
         for index in range(len(self.outline.pieces)):
             yield from self.reader.names(index)
 
     def names_near(self, offsets: list[int]) -> Iterator[Named]:
-        """What the macros, and the top-level pieces that some offsets are in, define."""
+        """What macros, and the top-level pieces that some offsets are in, define."""
+        if not is_code(self.path):
+            yield from self.names()
+            return
         yield from self._macro_names
         if self.is_assembly:
             yield from self._assembly_names
             return
+        yield from self._pasted
         for index in sorted({self.piece_at(offset) for offset in offsets} - {-1}):
             yield from self.reader.names(index)

@@ -14,6 +14,7 @@ from .index.build import IndexReport, Progress, update_index
 from .index.place import index_path
 from .index.store import Store
 from .kconfig import ConfigSymbol
+from .parse.macros import argument_of
 from .paths import call_path, call_tree, calls_once
 from .patterns import parse_pattern
 from .scan import Question, ask_files
@@ -256,15 +257,8 @@ ARCH_FOLDERS = {
 
 
 def _needles(names: Iterable[bytes]) -> list[bytes]:
-    """Bytes one of which stands in every text that defines one of some names; made names stand there only in part."""
-    return [name for name in names] + [part for name in names if (part := _made_part(name))]
-
-
-def _made_part(name: bytes) -> bytes:
-    for prefix in (b"compat_sys_", b"sys_", b"trace_"):
-        if name.startswith(prefix):
-            return name[len(prefix) :]
-    return b""
+    """Bytes one of which stands in every text that defines one of some names; names that macros make stand there only in part."""
+    return [b"##", *(part for name in names for part in (name, *argument_of(name)))]
 
 
 def _few(pattern: str, words: set[bytes]) -> list[bytes]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from .answers import Call, Definition, Reference
 from .parse.clean import condition_at
 from .parse.definitions import Named
-from .parse.macros import makes_names
+from .parse.macros import argument_of
 from .text import SourceText
 
 # An identifier before a parenthesis that is no call.
@@ -22,7 +22,9 @@ NOT_CALLS = frozenset(
 _CALL = re.compile(rb"\b([A-Za-z_]\w*)\s*\(")
 _MEMBER_BEFORE = re.compile(rb"(?:->|\.)\s*$")
 _PARENTHESIS = re.compile(rb"\s*\(")
-_JUMP = re.compile(rb"(?:call|callq|jmp|b|bl|blx|jal|bsr|jsr|brasl|bal|tail|CALL|BRANCH)[ \t]+$")
+_JUMPS = rb"(?:call|callq|jmp|b|bl|blx|jal|bsr|jsr|brasl|bal|tail|CALL|BRANCH)[ \t]+"
+_JUMP = re.compile(rb"(?<!\w)" + _JUMPS + rb"$")
+_ASSEMBLY_CALL = re.compile(rb"(?m)^(?:[^#\n]*[;:])?[ \t]*" + _JUMPS + rb"([A-Za-z_]\w*)")
 _STEP = re.compile(rb"\s*(?:\[[^\]]*\]\s*)*(?:=(?!=)|[-+*/%&|^]=|<<=|>>=|\+\+|--)")
 _STEP_BEFORE = re.compile(rb"(?:\+\+|--)\s*(?:\w+\s*(?:->|\.)\s*)*$")
 _INCLUDE = re.compile(rb"\s*[<\"]([^>\"]+)[>\"]")
@@ -31,18 +33,14 @@ _INCLUDE = re.compile(rb"\s*[<\"]([^>\"]+)[>\"]")
 def definitions_in(text: SourceText, names: frozenset[bytes]) -> Iterator[Definition]:
     """The definitions of some names."""
     wanted = {name.decode("utf-8", "replace") for name in names}
-    if makes_names(text.data) or b"__setup" in text.data or b"early_param" in text.data:
+    if b"__setup" in text.data or b"early_param" in text.data:  # the name is in a string
         named = text.names()
     else:
-        named = text.names_near([offset for name in names for offset in text.words(name)])
+        words = names.union(*map(argument_of, names))
+        named = text.names_near([offset for word in words for offset in text.words(word)])
     for item in named:
         if item.name in wanted:
             yield definition(text, item)
-
-
-def all_definitions_in(text: SourceText) -> Iterator[Definition]:
-    """All definitions of a file."""
-    return (definition(text, item) for item in text.names())
 
 
 def definition(text: SourceText, item: Named) -> Definition:
@@ -110,7 +108,7 @@ def _call(text: SourceText, offset: int, caller: str, callee: bytes) -> Call:
 
 def _is_call(text: SourceText, start: int, end: int) -> bool:
     if text.is_assembly and _JUMP.search(text.clean, max(0, start - 20), start):
-        return True
+        return b"#" not in text.clean[text.clean.rfind(b"\n", 0, start) + 1 : start]  # no comment
     return _PARENTHESIS.match(text.clean, end) is not None
 
 
@@ -118,15 +116,23 @@ def callees_in(text: SourceText, name: bytes) -> Iterator[Call]:
     """The calls that the functions and macros of a name make."""
     wanted = name.decode("utf-8", "replace")
     for item in text.names():
-        if item.name != wanted or not (item.body >= 0 or item.kind == "function_macro"):
+        if item.name != wanted:
             continue
-        start = item.body if item.body >= 0 else item.offset + len(name)
-        seen = set()
-        for match in _CALL.finditer(text.clean, start, item.end):
-            line = text.line_at(match.start())
-            if match[1] not in NOT_CALLS and (match[1], line) not in seen:
-                seen.add((match[1], line))
-                yield _call(text, match.start(), wanted, match[1])
+        if item.body >= 0:
+            yield from _calls_between(text, wanted, _CALL, item.body, item.end)
+        elif item.kind == "function_macro":
+            yield from _calls_between(text, wanted, _CALL, item.offset + len(name), item.end)
+        elif text.is_assembly and item.kind in ("asm_function", "label"):
+            yield from _calls_between(text, wanted, _ASSEMBLY_CALL, *text.assembly_range(item))
+
+
+def _calls_between(text: SourceText, caller: str, call: re.Pattern[bytes], start: int, end: int) -> Iterator[Call]:
+    seen = set()
+    for match in call.finditer(text.clean, start, end):
+        line = text.line_at(match.start(1))
+        if match[1] not in NOT_CALLS and (match[1], line) not in seen:
+            seen.add((match[1], line))
+            yield _call(text, match.start(1), caller, match[1])
 
 
 def includes_in(text: SourceText, suffix: str) -> Iterator[Reference]:

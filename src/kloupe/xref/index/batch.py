@@ -6,7 +6,7 @@ import hashlib
 import os
 
 from ...base.record import field, record
-from ..walk import SourceFile, is_assembly, is_kconfig
+from ..walk import SourceFile, is_assembly, is_code, is_kconfig
 from .segment import MAX_TEXTS, SegmentWriter
 from .words import config_words, defined_words, include_keys, words_of
 
@@ -64,7 +64,7 @@ def _words(path: str, data: bytes) -> tuple[set[bytes], set[bytes]]:
         words |= include_keys(data)
     if is_kconfig(path):
         return words, config_words(data)
-    return words, defined_words(data, is_assembly(path))
+    return words, defined_words(data, is_assembly(path)) if is_code(path) else set()
 
 
 def split_batches(files: list[SourceFile]) -> list[list[SourceFile]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from ..parse.macros import made_names
+from ..parse.pasting import pasted_names
 
 # Everything but the bytes of C identifiers becomes a space.
 _SEPARATE = bytes(c if c < 128 and (chr(c).isalnum() or c == 0x5F) else 0x20 for c in range(256))
@@ -64,6 +65,8 @@ def defined_words(data: bytes, is_assembly: bool = False) -> set[bytes]:
         found.update(_MEMBER.findall(body), _INNER_NAME.findall(body))
         parts.append(tail)
     found.update(b" ".join(parts).translate(_SEPARATE).split())
+    if b"##" in data:
+        found.update(name for name, *_ in pasted_names(data))
     if is_assembly:
         found.update(_LABEL.findall(text))
     return found

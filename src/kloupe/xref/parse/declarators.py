@@ -144,7 +144,7 @@ def declared(head: bytes, kind: str, behind_block: bool) -> Iterator[tuple[int, 
         needs_type = kind == "variable" and not behind_block and index == 0
         if needs_type and (_is_prototype(text) or _ONLY_A_TAG.match(text)):
             return
-        match = _declarator(text, kind)
+        match = _declarator(text, kind, behind_block)
         if match is not None:
             start, name = match
             if needs_type and not text[:start].strip():
@@ -170,7 +170,7 @@ def _is_prototype(text: bytes) -> bool:
     return b"(*" not in text or not text[found[0].open : found[0].close].lstrip().startswith((b"*", b"__"))
 
 
-def _declarator(text: bytes, kind: str) -> tuple[int, bytes] | None:
+def _declarator(text: bytes, kind: str, behind_block: bool) -> tuple[int, bytes] | None:
     text = text.rstrip()
     if kind == "typedef" and text.endswith(b")"):
         match = _TYPE_IN_PARENTHESES.search(text) or next(
@@ -181,7 +181,7 @@ def _declarator(text: bytes, kind: str) -> tuple[int, bytes] | None:
     if match:
         return match.start(1), match[1]
     words = list(_WORD.finditer(_BOUNDS.sub(lambda m: b" " * len(m[0]), text)))
-    while len(words) > 1 and words[-1][0] in TRAILERS:
+    while len(words) > (0 if behind_block else 1) and words[-1][0] in TRAILERS:
         words.pop()
     return (words[-1].start(), words[-1][0]) if words else None
 

@@ -18,7 +18,7 @@ class Named:
 
     `kind`: function, syscall, compat_syscall, macro, function_macro, struct, union, enum, enumerator, member, typedef, variable,
     percpu, lock, static_key, module_param, setup, initcall, export, tracepoint, trace_class, bpf_helper, asm_function, asm_macro,
-    asm_data, label, macro_function, declaration. `macro` names the macro that makes it, `scope` the struct or enum around it.
+    asm_data, label, macro_function, declaration, config. `macro` names the macro that makes it, `scope` the struct or enum around it.
     """
 
     name: str

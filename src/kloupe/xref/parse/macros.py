@@ -64,7 +64,7 @@ TABLE: dict[str, MacroRule] = dict(
         *_rules("variable", "DEFINE_XARRAY DEFINE_XARRAY_ALLOC DEFINE_XARRAY_ALLOC1 DEFINE_XARRAY_FLAGS LIST_HEAD"),
         *_rules("variable", "HLIST_HEAD LLIST_HEAD HLIST_NULLS_HEAD DECLARE_WAIT_QUEUE_HEAD DECLARE_BITMAP DECLARE_COMPLETION"),
         *_rules("variable", "DECLARE_WORK DECLARE_DELAYED_WORK DECLARE_DEFERRABLE_WORK DECLARE_TASKLET DECLARE_TASKLET_OLD"),
-        *_rules("variable", "DECLARE_TASKLET_DISABLED DECLARE_HASHTABLE DECLARE_SWAIT_QUEUE_HEAD DECLARE_RWSEM"),
+        *_rules("variable", "DECLARE_TASKLET_DISABLED DECLARE_HASHTABLE DECLARE_SWAIT_QUEUE_HEAD"),
         *_rules("variable", "ATOMIC_NOTIFIER_HEAD BLOCKING_NOTIFIER_HEAD RAW_NOTIFIER_HEAD SRCU_NOTIFIER_HEAD RADIX_TREE"),
         *_rules("variable", "BPF_PROG_TYPE_RAW PM_QOS_DEFINE LSM_RET_DEFAULT KMEM_CACHE_DEFINE"),
         *_rules("variable", "DECLARE_KFIFO_PTR DECLARE_KFIFO DEFINE_KFIFO DEFINE_RATELIMIT_STATE DEFINE_TIMER"),
@@ -163,9 +163,11 @@ def _last_word(argument: bytes) -> str:
 
 
 _WORDS = re.compile(rb"\w+")
-_A_MAKER = re.compile(b"|".join(sorted({name.split(b"#")[0] for name in _MAKERS})))
+_TEMPLATES = {text for rule in TABLE.values() for text in rule.made}
+_MADE = [re.compile(re.sub(r"\\{\d\\}", r"(\\w+)", re.escape(text)).encode()) for text in sorted(_TEMPLATES)]
 
 
-def makes_names(text: bytes) -> bool:
-    """Whether a text may call a macro that makes names."""
-    return _A_MAKER.search(text) is not None
+def argument_of(name: bytes) -> set[bytes]:
+    """The arguments from which a macro of the kernel would make a name: `sys_read` comes of `read`."""
+    matches = (pattern.fullmatch(name) for pattern in _MADE)
+    return {match[1] for match in matches if match}
