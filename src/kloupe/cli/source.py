@@ -145,8 +145,23 @@ def run(arguments: list[str]) -> int:
     tree = open_tree(line.options)
     if name == "tags":
         return _tags(tree, line)
+    had_fault = bool(tree.index_fault)
     _say_without_index(tree)
-    return show(name, verb.ask(tree, line), line, tree)
+    status = show(name, verb.ask(tree, line), line, tree)
+    if tree.index_fault:
+        if not had_fault:
+            print(f"WARNING: the index was damaged and not used: {tree.index_fault}", file=sys.stderr)
+        _make_anew(tree)
+    return status
+
+
+def _make_anew(tree: Tree) -> None:
+    """A damaged index is replaced at once."""
+    from .progress import progress_bar
+
+    print("making the index anew", file=sys.stderr)
+    with progress_bar("indexing") as progress:
+        tree.index(progress)
 
 
 def _index(line: SourceLine) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from ..base.errors import FormatError, MissingFacts, UsageError
@@ -81,7 +82,10 @@ class Tree:
     def paths(self) -> list[str]:
         """All files of the tree that an index covers."""
         if self._store is not None:
-            return self._store.paths()
+            try:
+                return self._store.paths()
+            except FormatError as error:
+                self._drop_index(str(error))
         return [file.path for file in walk(self.root)]
 
     def candidates(self, words: Iterable[bytes], defining: bool = False) -> list[str]:
@@ -89,8 +93,21 @@ class Tree:
         store = self._store
         if store is None:
             return self.paths()
-        texts = {text for word in words for text, defines in store.texts_with(word) if defines or not defining}
-        return sorted(set(store.files_of(texts)))
+        try:
+            texts = {text for word in words for text, defines in store.texts_with(word) if defines or not defining}
+            return sorted(set(store.files_of(texts)))
+        except FormatError as error:
+            self._drop_index(str(error))
+            return self.paths()
+
+    def _drop_index(self, fault: str) -> None:
+        """Do without a damaged index, and take it away so that the next one is made anew."""
+        self.index_fault = fault
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+        with suppress(OSError):
+            os.unlink(self.index_path)
 
     def ask(
         self, paths: Sequence[str], function: Callable[..., Iterable[T]], *arguments: Any, needs: Sequence[bytes] = ()
@@ -101,7 +118,7 @@ class Tree:
 
     def definitions(self, name: str) -> Answer[Definition]:
         """What a name means, best first. `name` may be a pattern with * and ?. `struct page` asks for that kind only."""
-        kind, _, name = name.strip().rpartition(" ")
+        kind, name = _kind_and_name(name)
         names = self.names(name)
         answer = self.ask(
             self.candidates(names, defining=True),
@@ -189,7 +206,7 @@ class Tree:
 
     def members(self, struct: str) -> Answer[Member]:
         """The members of a struct, union or typedef of one, in their order."""
-        name = struct.split()[-1] if struct.split() else ""
+        _, name = _kind_and_name(struct)
         word = _word(name)
         answer = self.ask(self.candidates([word], defining=True), structs.members_in, name, needs=[word])
         return Answer(sorted(answer, key=lambda m: (place_rank(m.file, self.machine), m.file, m.line)), answer.partial)
@@ -259,6 +276,12 @@ ARCH_FOLDERS = {
 def _needles(names: Iterable[bytes]) -> list[bytes]:
     """Bytes one of which stands in every text that defines one of some names; names that macros make stand there only in part."""
     return [b"##", *(part for name in names for part in (name, *argument_of(name)))]
+
+
+def _kind_and_name(text: str) -> tuple[str, str]:
+    """`struct page` taken apart; of a lone name the kind is ""."""
+    kind, _, name = text.strip(" ").rpartition(" ")
+    return (kind, name) if kind.isidentifier() else ("", text.strip(" "))
 
 
 def _few(pattern: str, words: set[bytes]) -> list[bytes]:

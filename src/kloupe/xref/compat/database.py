@@ -96,7 +96,8 @@ class CscopeDatabase:
             raise UsageError("patterns and -C need an index of kloupe's, not a database of cscope")
         if number in _BY_MARKS:
             marks, nowhere = _BY_MARKS[number]
-            return (self._found(hit, nowhere, pattern if number == 1 else "") for hit in self._hits(pattern, marks))
+            found = (self._found(hit, nowhere, pattern if number == 1 else "") for hit in self._hits(pattern, marks))
+            return (item for item in found if item.function)  # a call outside of functions is a prototype
         if number == 9:
             return self._assignments(pattern)
         if number == 2:
@@ -133,9 +134,9 @@ class CscopeDatabase:
                 yield self._found(hit, "<global>")
 
     def _include_hits(self, header: str) -> Iterator[_Hit]:
-        text = self._encoded(header.encode())
-        for match in re.finditer(rb"\n\t~[\"<](?:[^\n]*/)?" + re.escape(text) + rb"(?=\n)", self._data):
-            yield _Hit("~", match.start(), match.end())
+        for match in re.finditer(rb"\n\t~[\"<]([^\n]+)(?=\n)", self._data):
+            if header.encode() in self._decoded(match[1]):
+                yield _Hit("~", match.start(), match.end())
 
     def _callees(self, name: str) -> Iterator[Found]:
         for hit in self._hits(name, "$#"):
@@ -212,7 +213,7 @@ class CscopeDatabase:
 _BY_MARKS: dict[int, tuple[str | None, str]] = {
     0: (None, "<global>"),
     1: (_DEFINING, "<global>"),
-    3: ("`", "<global>"),
+    3: ("`", ""),
 }
 _MEANINGS = tuple(
     (_KEYWORDS[byte] if byte < len(_KEYWORDS) else bytes((byte,)))
