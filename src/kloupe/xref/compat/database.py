@@ -52,7 +52,7 @@ _HEADER = re.compile(rb"cscope (\d+) (\S[^\n]*?)((?:\s+-[cT]|\s+-q \d+)*)\s+(\d+
 _LINE = re.compile(rb"(\d+) ")
 _SCOPE = re.compile(rb"\n\t([$#})])([^\n]*)")
 _DEFINING = "$#cegmstu"
-_STEP = re.compile(rb"\s*(?:\[[^\]]*\]\s*)*(?:=(?!=)|[-+*/%&|^]=|<<=|>>=|\+\+|--)")
+_STEP = re.compile(rb"\s*(?:\[[^\]]*\]\s*)*(?:=(?!=)|[-+*/%&|^]=|<<=|>>=)")
 
 
 @record(frozen=True)
