@@ -102,7 +102,7 @@ def _implementer(text: SourceText, name: bytes, offset: int, variable: bytes) ->
     line = text.line_at(offset)
     scope = text.scope_at(offset)
     return Implementer(
-        *(name.decode(), text.path, line, variable.decode(), scope.name if scope else "", text.line_text(line))
+        *(name.decode(), text.path, line, variable.decode(), scope.name if scope else "", text.line_text_at(offset))
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from .parse.clean import without_comments
-from .parse.definitions import CODE_KINDS, Named, PieceReader, assembly, macros
+from .parse.definitions import Named, PieceReader, assembly, macros
 from .parse.pasting import pasted_names
 from .parse.structure import Outline, outline_of_clean
 from .walk import is_assembly, is_code, is_kconfig
@@ -17,6 +17,11 @@ _ASSEMBLY_HEADER = re.compile(rb"^[ \t]*\.macro\b", re.M)
 _ENTRIES = frozenset(("asm_function", "label"))
 
 
+# Whether a byte is one of an identifier's. What is not ASCII counts as none, as in the index.
+_INSIDE = tuple(c < 128 and (chr(c).isalnum() or c == 0x5F) for c in range(256))
+# The end of a function's head, and not of a struct's with an attribute.
+_FUNCTION_HEAD = re.compile(rb"\)\s*$")
+_ATTRIBUTE_END = re.compile(rb"(?:__\w+|[A-Z_]+)\s*\([^()]*\)\s*$")
 _CONFIG = re.compile(rb"^[ \t]*(?:menu)?config[ \t]+(\w+)[ \t]*$", re.M)
 
 
@@ -31,6 +36,7 @@ class SourceText:
     def __init__(self, path: str, data: bytes) -> None:
         self.path = path
         self.data = data
+        self._place = (0, 1)  # an offset, and the line it is in
 
     @cached_property
     def is_assembly(self) -> bool:
@@ -52,29 +58,30 @@ class SourceText:
         """Reads what pieces define."""
         return PieceReader(self.outline)
 
-    @cached_property
-    def _line_starts(self) -> list[int]:
-        starts, at = [], 0
-        for line in self.data.split(b"\n"):
-            starts.append(at)
-            at += len(line) + 1
-        return starts
-
     def line_at(self, offset: int) -> int:
-        """The number of the line that an offset is in."""
-        return bisect_right(self._line_starts, offset)
+        """The number of the line that an offset is in. Fast when offsets come in order."""
+        known, line = self._place if self._place[0] <= offset else (0, 1)
+        line += self.data.count(b"\n", known, offset)
+        self._place = offset, line
+        return line
 
-    def line_text(self, line: int) -> str:
-        """A line without its break and the space around it."""
-        start = self._line_starts[line - 1]
-        end = self.data.find(b"\n", start)
+    def line_text_at(self, offset: int) -> str:
+        """The line that an offset is in, without its break and the space around it."""
+        start = self.data.rfind(b"\n", 0, offset) + 1
+        end = self.data.find(b"\n", offset)
         return self.data[start : end if end >= 0 else None].decode("utf-8", "replace").strip()
 
     def words(self, name: bytes) -> Iterator[int]:
         """The offsets where a word stands in code or directives, outside of comments and strings."""
-        if name in self.data:
-            for match in re.finditer(rb"(?<!\w)" + re.escape(name) + rb"(?!\w)", self.clean):
-                yield match.start()
+        if name not in self.data:
+            return
+        clean, size = self.clean, len(name)
+        at = clean.find(name)
+        while at >= 0:
+            end = at + size
+            if not _INSIDE[clean[at - 1] if at else 0] and not _INSIDE[clean[end] if end < len(clean) else 0]:
+                yield at
+            at = clean.find(name, end)
 
     @cached_property
     def _piece_starts(self) -> list[int]:
@@ -116,7 +123,7 @@ class SourceText:
         index = self.piece_at(offset)
         if index < 0:
             return None
-        inside = [n for n in self.reader.names(index) if n.body >= 0 and n.kind in CODE_KINDS and n.start <= offset]
+        inside = [named for named in self.reader.code(index) if named.start <= offset]
         return inside[-1] if inside else None  # of `read` and `sys_read` the name of the function
 
     @cached_property
@@ -155,5 +162,13 @@ class SourceText:
             yield from self._assembly_names
             return
         yield from self._pasted
-        for index in sorted({self.piece_at(offset) for offset in offsets} - {-1}):
+        for index in sorted({self.piece_at(offset) for offset in offsets if not self._is_local(offset)} - {-1}):
             yield from self.reader.names(index)
+
+    def _is_local(self, offset: int) -> bool:
+        """Whether an offset is inside of a function, where nothing is defined."""
+        piece = self.outline.pieces[self.piece_at(offset)] if self.piece_at(offset) >= 0 else None
+        if piece is None or piece.body_start < 0 or offset < piece.head_end:
+            return False
+        head = self.outline.code[max(piece.start, piece.head_end - 200) : piece.head_end]
+        return _FUNCTION_HEAD.search(head) is not None and _ATTRIBUTE_END.search(head) is None

@@ -47,7 +47,14 @@ def definition(text: SourceText, item: Named) -> Definition:
     """A definition as answers show it."""
     line = text.line_at(item.offset)
     return Definition(
-        *(item.name, item.kind, text.path, line, text.line_at(max(item.offset, item.end - 1)), text.line_text(line)),
+        *(
+            item.name,
+            item.kind,
+            text.path,
+            line,
+            text.line_at(max(item.offset, item.end - 1)),
+            text.line_text_at(item.offset),
+        ),
         condition_at(text.outline.directives, item.start),
         *(item.macro, item.scope),
     )
@@ -55,7 +62,7 @@ def definition(text: SourceText, item: Named) -> Definition:
 
 def _reference(text: SourceText, offset: int, line: int) -> Reference:
     scope = text.scope_at(offset)
-    return Reference(text.path, line, scope.name if scope else "", text.line_text(line))
+    return Reference(text.path, line, scope.name if scope else "", text.line_text_at(offset))
 
 
 def _references(text: SourceText, offsets: Iterable[int]) -> Iterator[Reference]:
@@ -103,7 +110,7 @@ def calls_in(text: SourceText, name: bytes) -> Iterator[Call]:
 def _call(text: SourceText, offset: int, caller: str, callee: bytes) -> Call:
     line = text.line_at(offset)
     indirect = _MEMBER_BEFORE.search(text.clean, max(0, offset - 40), offset) is not None
-    return Call(text.path, line, caller, callee.decode("utf-8", "replace"), text.line_text(line), indirect)
+    return Call(text.path, line, caller, callee.decode("utf-8", "replace"), text.line_text_at(offset), indirect)
 
 
 def _is_call(text: SourceText, start: int, end: int) -> bool:
@@ -145,7 +152,7 @@ def includes_in(text: SourceText, suffix: str) -> Iterator[Reference]:
                 path = match[1].decode("utf-8", "replace")
                 if path == suffix or path.endswith("/" + suffix) or suffix.endswith("/" + path):
                     line = text.line_at(at)
-                    yield Reference(text.path, line, "", text.line_text(line))
+                    yield Reference(text.path, line, "", text.line_text_at(at))
 
 
 def lines_with(text: SourceText, wanted: bytes) -> Iterator[Reference]:

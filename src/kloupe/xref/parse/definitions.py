@@ -93,6 +93,15 @@ class PieceReader:
             self._read[index] = list(self._names(self._parts.pieces[index], self._tail_kind(index)))
         return self._read[index]
 
+    def code(self, index: int) -> list[Named]:
+        """What a piece defines that has statements. Cheaper than `names` for the members of big structs."""
+        if index not in self._read:
+            piece = self._parts.pieces[index]
+            head = self._parts.code[piece.start : piece.head_end]
+            if piece.body_start < 0 or b"(" not in head or (b"=" not in head and heads.record_head(head)):
+                return []
+        return [item for item in self.names(index) if item.body >= 0 and item.kind in CODE_KINDS]
+
     def _tail_kind(self, index: int) -> str:
         """What names behind the block before this piece are: typedef, variable, or "" when the block ended its statement."""
         piece = self._parts.pieces[index]
