@@ -185,7 +185,7 @@ def test_a_full_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_several_processes_make_the_same_index(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kloupe.xref.index.batch.BATCH_BYTES", 500)
+    monkeypatch.setattr(build, "BATCH_BYTES", 250)
     seen: list[tuple[int, int]] = []
     tree = Tree(folder)
     tree.index(lambda done, total: seen.append((done, total)), jobs=2)

@@ -10,7 +10,7 @@ from ..walk import SourceFile, is_assembly, is_code, is_kconfig
 from .segment import MAX_TEXTS, SegmentWriter
 from .words import config_words, defined_words, include_keys, words_of
 
-BATCH_BYTES = 32 << 20
+BATCH_BYTES = 32 << 20  # of text; a worker needs some five times as much memory
 
 
 @record
@@ -67,14 +67,14 @@ def _words(path: str, data: bytes) -> tuple[set[bytes], set[bytes]]:
     return words, defined_words(data, is_assembly(path)) if is_code(path) else set()
 
 
-def split_batches(files: list[SourceFile]) -> list[list[SourceFile]]:
+def split_batches(files: list[SourceFile], size_bytes: int = BATCH_BYTES) -> list[list[SourceFile]]:
     """Cut a list of files into shares of about the same number of bytes."""
     batches: list[list[SourceFile]] = []
     room = 0
     for file in files:
         if room <= 0 or len(batches[-1]) >= MAX_TEXTS:
             batches.append([])
-            room = BATCH_BYTES
+            room = size_bytes
         batches[-1].append(file)
         room -= file.size_bytes
     return batches

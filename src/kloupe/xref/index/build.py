@@ -10,12 +10,13 @@ from contextlib import contextmanager, suppress
 from ...base.errors import FormatError, MissingFacts, PermissionNeeded, TargetError
 from ...base.record import record
 from ..walk import SourceFile, walk
-from .batch import Batch, content_hash, index_batch, read_file, split_batches
+from .batch import BATCH_BYTES, Batch, content_hash, index_batch, read_file, split_batches
 from .segment import Block
 from .store import IndexedFile, Store
 
 Progress = Callable[[int, int], None]  # bytes done, bytes to do
 _MOST_WORKERS = 8  # each needs some 100 MB
+_FEW_WORKERS = 3  # these may have twice as much: fewer, larger segments are made and asked faster
 _MOST_SEGMENTS = 256  # beyond, lookups get slow: time to start anew
 
 
@@ -141,17 +142,18 @@ def _add(store: Store, batch: Batch, skipped: list[str]) -> None:
 
 
 def _batches(root: str, files: list[SourceFile], progress: Progress | None, jobs: int) -> Iterator[Batch]:
-    shares = split_batches(files)
+    workers = min(jobs or len(os.sched_getaffinity(0)), _MOST_WORKERS)
+    shares = split_batches(files, BATCH_BYTES * 2 if workers <= _FEW_WORKERS else BATCH_BYTES)
     total, done = sum(file.size_bytes for file in files), 0
-    for batch in _in_parallel(root, shares, jobs):
+    for batch in _in_parallel(root, shares, workers):
         done += batch.size_bytes
         if progress is not None:
             progress(done, total)
         yield batch
 
 
-def _in_parallel(root: str, shares: list[list[SourceFile]], jobs: int) -> Iterator[Batch]:
-    workers = min(jobs or len(os.sched_getaffinity(0)), _MOST_WORKERS, len(shares))
+def _in_parallel(root: str, shares: list[list[SourceFile]], workers: int) -> Iterator[Batch]:
+    workers = min(workers, len(shares))
     if workers <= 1:
         yield from (index_batch(root, share) for share in shares)
         return

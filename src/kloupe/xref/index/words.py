@@ -20,7 +20,8 @@ _DEFINE = re.compile(rb"\n[ \t]*#[ \t]*define[ \t]+(\w+)")
 _HEAD = re.compile(rb"\n(?:[A-Za-z_][\w \t*]*[ \t*])?(\w+)[ \t]*(?=[=;\[(,{\n:])")
 _LIST = re.compile(rb"\n[A-Za-z_}][^;(){}\n]*,[^;{}]*;")
 _MACRO = re.compile(
-    rb"\n(?:[a-z_][\w \t*]*[ \t*])?(_*[A-Z]\w*|__setup|early_param|\w+initcall|_*module_\w+|\w+_param\w*)[ \t]*\(([^;{}]{1,300})"
+    rb"\n(?:(?:static|extern|const|inline|noinline|notrace|asmlinkage|__\w+)[ \t]+)*"
+    rb"(_*[A-Z]\w*|__setup|early_param|\w+initcall|_*module_\w+|\w+_param\w*)[ \t]*\(([^;{}]{1,240})"
 )
 _ATTRIBUTED = re.compile(rb"\n([A-Za-z_][^\n(;=]*)[ \t]_\w+[ \t(=;]")
 _POINTER = re.compile(rb"\n[A-Za-z_][^;{}=\n]*\([ \t]*\*+[ \t]*(?:const[ \t]+|__\w+[ \t]+)*(\w+)")
@@ -51,6 +52,8 @@ def defined_words(data: bytes, is_assembly: bool = False) -> set[bytes]:
     """Words that the text may define, among others, and the names that macros of the kernel make from their arguments."""
     text = b"\n" + data
     found = set(_DEFINE.findall(text))
+    if 2 * len(found) > text.count(b"\n"):  # a header of register numbers: nothing else is in those lines
+        text = b"\n".join([line for line in text.split(b"\n") if not line.startswith(b"#define ")])
     parts = _ENUM.findall(text)
     text = _without_bodies(text)
     found.update(_HEAD.findall(text), _POINTER.findall(text))

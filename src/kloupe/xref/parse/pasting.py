@@ -9,6 +9,7 @@ from .declarators import split_at_commas
 from .structure import closing
 
 _MACRO = re.compile(rb"\n[ \t]*#[ \t]*define[ \t]+(\w+)\(([^)\n]*)\)([^\n\\]*(?:\\.[^\n\\]*)*)", re.S)
+_CALL = re.compile(rb"\n(?:static[ \t]+)?(\w+)[ \t]*\(")
 _PASTED = re.compile(rb"\w+(?:\s*##\s*\w+)+(?=\s*([(=;\[]))")
 _ARGUMENT = re.compile(rb"\w+")
 
@@ -27,8 +28,9 @@ def pasted_names(text: bytes) -> Iterator[tuple[bytes, bytes, int, bool]]:
             makers[match[1]] = ([part.strip() for part in match[2].split(b",")], match[3])
     if not makers:
         return
-    calls = re.compile(rb"\n(?:static[ \t]+)?(" + b"|".join(map(re.escape, makers)) + rb")[ \t]*\(")
-    for call in calls.finditer(text):
+    for call in _CALL.finditer(text):
+        if call[1] not in makers:
+            continue
         parameters, body = makers[call[1]]
         arguments = split_at_commas(text[call.end() : closing(text, call.end() - 1)])
         given = {name: _ARGUMENT.search(value) for name, value in zip(parameters, arguments, strict=False)}
