@@ -40,7 +40,7 @@ def syscalls(tree: Tree) -> str:
         count += 1
         place = (path.removeprefix("./"), int(number))
         for name in (found[2], f"{'compat_' if found[1] else ''}sys_{found[2]}"):
-            if place not in {(item.file, item.line) for item in tree.definitions(name)}:
+            if name.isidentifier() and place not in {(item.file, item.line) for item in tree.definitions(name)}:
                 missing.append((name, place))
     return f"{count - len({place for _, place in missing})} of {count}" + (
         f", missing {missing[:5]}" if missing else ""
@@ -70,11 +70,12 @@ def cscope_answers(root: str, database: str, questions: list[str]) -> Iterator[l
         text=True,
         errors="replace",
     )
-    for part in done.stdout.split(">> ")[1 : len(questions) + 1]:
-        lines = [line.split(" ", 3) for line in part.splitlines()[1:]]
-        yield [
-            (words[0], words[1], int(words[2]), words[3] if len(words) > 3 else "") for words in lines if len(words) > 2
-        ]
+    output = iter(done.stdout.split("\n"))
+    for _ in questions:
+        head = next(output).removeprefix(">> ")
+        count = int(head.split()[1]) if head.startswith("cscope: ") else 0
+        lines = [next(output).split(" ", 3) for _ in range(count)]
+        yield [(words[0], words[1], int(words[2]), words[3]) for words in lines]
 
 
 def calls(tree: Tree, database: str, names: list[str], show: int) -> dict[str, str]:

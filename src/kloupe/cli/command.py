@@ -110,6 +110,11 @@ def report(error: KloupeError, line: CommandLine) -> None:
         for item in error.diagnostics:
             if item.severity is Severity.ERROR or not line.has("no_warnings"):
                 out.write(render_diagnostic(item, color=use_color()))
+        if os.environ.get("KLOUPE_TREE"):
+            from .source_hints import missing_probe_hint
+
+            for hint in filter(None, (missing_probe_hint(item.message) for item in error.diagnostics)):
+                out.write(f"HINT: {hint}\n")
         return
     if isinstance(error, VerifierError):
         from .verifier import explain

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 from ..base.errors import KloupeError
 from ..xref.answers import Definition
@@ -11,6 +12,7 @@ from ..xref.answers import Definition
 _FUNCTIONS = ("function", "asm_function", "macro_function", "bpf_helper")
 
 
+@cache
 def _symbols() -> dict[str, str]:
     """Names in the running kernel's text -> module or "". Empty when they cannot be read."""
     from ..kernel.kallsyms import Kallsyms
@@ -52,7 +54,7 @@ def _function_advice(item: Definition) -> Iterator[str]:
     symbols = _symbols()
     name = item.name
     if symbols and name not in symbols:
-        yield f"this kernel ({os.uname().release}) has no function {name}: {_why_absent(name, item, symbols)}"
+        yield f"this kernel ({os.uname().release}) has no function {name}: {why_absent(item)}"
         return
     yield f"kloupe -e 'kprobe:{name} {{ printf(\"%s\\n\", comm); }}'"
     declarations = _typed_arguments(name)
@@ -69,15 +71,22 @@ def _typed_arguments(name: str) -> tuple[str, ...]:
         return ()
 
 
-def _why_absent(name: str, item: Definition, symbols: dict[str, str]) -> str:
-    """Why a function of the source is no symbol: a copy under another name, inlined, or not built."""
-    copies = sorted(symbol for symbol in symbols if symbol.startswith(f"{name}."))
+def why_absent(item: Definition) -> str:
+    """Why a definition of the source is no symbol of the running kernel, and what to probe instead."""
+    copies = sorted(symbol for symbol in _symbols() if symbol.startswith(f"{item.name}."))
     if copies:
         return f"the compiler made {', '.join(copies[:3])} of it: kprobe:{copies[0]}"
-    if "inline" in item.text or item.file.endswith(".h"):
-        return "it is inlined into its callers; probe those: kloupe source callers " + name
+    callers = f"probe its callers: kloupe source callers {item.name}"
+    if item.kind in ("macro", "function_macro"):
+        return f"it is a macro; {callers}"
+    if item.kind in ("syscall", "compat_syscall"):
+        return f"it is a system call: kloupe syscall {item.name}"
+    if item.kind not in _FUNCTIONS:
+        return f"it is no function but a {item.kind.replace('_', ' ')}"
+    if " inline " in f" {item.text} " or "__always_inline" in item.text or item.file.endswith(".h"):
+        return f"it is inlined; {callers}"
     if item.condition:
         return f"it is only built with {' && '.join(item.condition)}"
     if item.text.startswith("static"):
-        return "the compiler inlined it, or its file is not built; probe its callers: kloupe source callers " + name
+        return f"the compiler inlined it, or its file is not built; {callers}"
     return "its file is not built into this kernel"

@@ -99,8 +99,23 @@ class Answer(Sequence[Item], Generic[Item]):
         return f"Answer({list(self._items)!r}, partial={self.partial!r})"
 
 
-# Folders that users of the kernel itself care less about come last.
-_ASIDE = ("tools/", "samples/", "scripts/", "Documentation/", "usr/")
+# Where people look first: what everybody uses, then drivers and the like, other architectures, and what is not the kernel at all.
+_FIRST = (
+    "include/",
+    "kernel/",
+    "mm/",
+    "fs/",
+    "net/",
+    "lib/",
+    "block/",
+    "init/",
+    "ipc/",
+    "io_uring/",
+    "security/",
+    "virt/",
+)
+_LAST = ("tools/", "samples/", "scripts/", "Documentation/", "usr/")
+OUTSIDE = 3  # the rank of the last
 _KINDS_ASIDE = {
     **{"syscall": -1, "compat_syscall": -1},
     **{"config": 1, "enumerator": 1, "label": 1, "asm_data": 1, "asm_macro": 1, "member": 2},
@@ -109,10 +124,12 @@ _KINDS_ASIDE = {
 
 
 def place_rank(path: str, machine: str) -> int:
-    """0 for the kernel proper, 1 for other architectures than `machine` (a folder of arch/), 2 for tools and samples."""
-    if path.startswith(_ASIDE):
-        return 2
-    return int(path.startswith("arch/") and not path.startswith(f"arch/{machine}/"))
+    """0 for what everybody uses and `machine` (a folder of arch/), 1 for drivers, 2 for other architectures, OUTSIDE for the rest."""
+    if path.startswith((*_FIRST, f"arch/{machine}/")):
+        return 0
+    if path.startswith(_LAST):
+        return OUTSIDE
+    return 2 if path.startswith("arch/") else 1
 
 
 def definition_rank(item: Definition, machine: str) -> tuple[int, int, str, int]:

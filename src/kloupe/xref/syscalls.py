@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from ..base.record import record
 from ..kernel.syscall_tables import SyscallRow, packaged_rows, parse_syscall_table, table_arch
 from . import uses
-from .answers import Definition, place_rank
+from .answers import OUTSIDE, Definition, place_rank
 from .index.batch import read_file
 from .parse.declarators import split_at_commas
 from .parse.structure import closing
@@ -95,7 +95,7 @@ def _definitions(tree: Tree, name: str, names: set[str], numbers: list[SyscallRo
     kept = [
         item
         for item in found
-        if item.kind in _KINDS or (item.function not in macros and place_rank(item.file, tree.machine) < 2)
+        if item.kind in _KINDS or (item.function not in macros and place_rank(item.file, tree.machine) < OUTSIDE)
     ]
     return sorted(
         kept, key=lambda d: (place_rank(d.file, tree.machine), d.kind != "syscall", len(d.function), d.file, d.line)
