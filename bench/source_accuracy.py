@@ -20,7 +20,7 @@ Place = tuple[str, int]
 CTAGS_KINDS = "degmstuvf"
 # What ctags calls a definition in code that it does not understand; kloupe names the things that these macros make.
 NOT_NAMES = re.compile(
-    r"__anon|^(?:COMPAT_)?SYSCALL_DEFINE\d$|^(?:__)?(?:TEST|FIXTURE)\w*$|^__(?:initdata|read_mostly|ro_after_init|maybe_unused|initconst)$|^_license$"
+    r"__anon|^(?:COMPAT_)?SYSCALL_DEFINE\d$|^(?:__)?(?:TEST|FIXTURE)\w*$|^__(?:initdata|read_mostly|ro_after_init|maybe_unused|initconst|packed|aligned)$|^____cacheline|^_license$"
 )
 
 

@@ -128,7 +128,7 @@ def test_databases_of_cscope_give_its_answers(folder: Path, plain: bool) -> None
         "0demo_open",
         "1demo_item",
         "1demo_open",
-        "2demo_loop",
+        "2ksys_demo_read",
         "3demo_open",
         "3demo_pick",
         "7demo",

@@ -117,7 +117,7 @@ _FIRST = (
 _LAST = ("tools/", "samples/", "scripts/", "Documentation/", "usr/")
 OUTSIDE = 3  # the rank of the last
 _KINDS_ASIDE = {
-    **{"syscall": -1, "compat_syscall": -1},
+    **{"syscall": -2, "compat_syscall": -1},
     **{"config": 1, "enumerator": 1, "label": 1, "asm_data": 1, "asm_macro": 1, "member": 2},
     **{"export": 3, "initcall": 3, "setup": 3, "module_param": 3, "declaration": 4},
 }

@@ -18,10 +18,11 @@ _FIRST_LETTER = b":"  # digits sort before it, letters and _ behind
 # Nearly all of these begin with a line break: that is what makes them fast.
 _DEFINE = re.compile(rb"\n[ \t]*#[ \t]*define[ \t]+(\w+)")
 _HEAD = re.compile(rb"\n(?:[A-Za-z_][\w \t*]*[ \t*])?(\w+)[ \t]*(?=[=;\[(,{\n:])")
+_CONTINUED = re.compile(rb"\n[A-Za-z_][\w \t*]*\n[ \t]+\**(\w+)[ \t]*[=\[(;]")  # the type in a line of its own
 _LIST = re.compile(rb"\n[A-Za-z_}][^;(){}\n]*,[^;{}]*;")
 _MACRO = re.compile(
     rb"\n(?:(?:static|extern|const|inline|noinline|notrace|asmlinkage|__\w+)[ \t]+)*"
-    rb"(_*[A-Z]\w*|__setup|early_param|\w+initcall|_*module_\w+|\w+_param\w*)[ \t]*\(([^;{}]{1,240})"
+    rb"(_*[A-Z]\w*|__setup|early_param|\w+initcall|_*module_\w+|\w+_param\w*)[ \t]*\((?=([^;{}]{1,240}))"
 )
 _ATTRIBUTED = re.compile(rb"\n([A-Za-z_][^\n(;=]*)[ \t]_\w+[ \t(=;]")
 _POINTER = re.compile(rb"\n[A-Za-z_][^;{}=\n]*\([ \t]*\*+[ \t]*(?:const[ \t]+|__\w+[ \t]+)*(\w+)")
@@ -31,7 +32,7 @@ _RECORD = re.compile(
 )
 _ENUM = re.compile(rb"enum\b[^{;()=]*\{([^}]*)\}")
 _INNER_NAME = re.compile(rb"(?:struct|union|enum)\s+(?:__\w+\s+)*(\w+)\s*\{")
-_MEMBER = re.compile(rb"[ \t*](\w+)\s*(?=[;,\[:)=(]|__)")
+_MEMBER = re.compile(rb"[ \t*](\w+)(?=\s*(?:[;,\[:)=(]|__))")
 _TAIL = re.compile(rb"\n[ \t]*\}[ \t]*([^;{}()\n]+)[;,=]")
 _LABEL = re.compile(rb"\n([A-Za-z_.][\w.$]*)[ \t]*:")
 _INCLUDE = re.compile(rb"#[ \t]*include[ \t]*[<\"]([^>\"\n]+)")
@@ -56,7 +57,7 @@ def defined_words(data: bytes, is_assembly: bool = False) -> set[bytes]:
         text = b"\n".join([line for line in text.split(b"\n") if not line.startswith(b"#define ")])
     parts = _ENUM.findall(text)
     text = _without_bodies(text)
-    found.update(_HEAD.findall(text), _POINTER.findall(text))
+    found.update(_HEAD.findall(text), _POINTER.findall(text), _CONTINUED.findall(text))
     parts += _ATTRIBUTED.findall(text)
     for macro, arguments in _MACRO.findall(text):
         parts.append(arguments)

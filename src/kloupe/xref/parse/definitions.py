@@ -183,10 +183,21 @@ def _function(parts: Outline, piece: Piece, head: bytes) -> Iterator[Named]:
         rule = MacroRule("macro_function")
     if rule is not None and rule.kind != "note" and not typed:
         yield from _macro_call(parts, piece, head, chosen, rule)
+        yield from _alternatives(parts, piece, head, chosen)
         return
     at, name = heads.function_name(head, chosen)
     start = piece.start + heads.declaration_start(head, chosen.start)
     yield Named(_text(name), "function", piece.start + at, start, piece.body_end, body=piece.body_start)
+
+
+def _alternatives(parts: Outline, piece: Piece, head: bytes, first: Group) -> Iterator[Named]:
+    """The same kind of call behind the first: the other branch of an `#if`, which shares the body."""
+    for group in groups(head[first.close + 1 :]):
+        rule = macro_rule(_text(group.name))
+        start = first.close + 1 + group.start
+        if rule is not None and rule.kind in CODE_KINDS and heads.at_line_start(head, start):
+            moved = Group(group.name, start, group.open + first.close + 1, group.close + first.close + 1)
+            yield from _macro_call(parts, piece, head, moved, rule)
 
 
 def _macro_call(parts: Outline, piece: Piece, head: bytes, group: Group, rule: MacroRule) -> Iterator[Named]:

@@ -62,3 +62,21 @@ SYSCALL_DEFINE1(newdemo, struct demo_item __user *, item)
 {
 	return 0;
 }
+
+#ifdef CONFIG_COMPAT
+COMPAT_SYSCALL_DEFINE1(demo_shared, int, a)
+#else
+SYSCALL_DEFINE1(demo_shared, int, a)
+#endif
+{
+	return a;
+}
+
+static const struct demo_operations
+		demo_continued[] = {
+	{ .open = NULL },
+};
+
+struct demo_underscored {
+	u64 __last;
+};
