@@ -168,12 +168,15 @@ def _index(line: SourceLine) -> int:
     from .progress import progress_bar
 
     tree = open_tree(line.options, *line.words)
+    _say_what_tree(tree)
     with progress_bar("indexing") as progress:
         report = tree.index(progress, line.number("jobs", 0))
     if tree.index_fault or (report.rebuilt and not report.rebuilt.startswith("no index")):
         print(f"made anew: {report.rebuilt}", file=sys.stderr)
     print(f"{report.path}: {report.files} files, {report.indexed} indexed, {report.removed} removed")
     _say_partial(report.partial)
+    if not report.files:
+        print(f"WARNING: {tree.root} has no source files", file=sys.stderr)
     return 0
 
 
@@ -193,8 +196,16 @@ def _tags(tree: Tree, line: SourceLine) -> int:
 def _say_without_index(tree: Tree) -> None:
     if tree.index_fault:
         print(f"WARNING: the index is not used: {tree.index_fault}", file=sys.stderr)
+    _say_what_tree(tree)
     if not tree.indexed:
         print(f"NOTE: no index: reading all of {tree.root}. `kloupe source index` makes one.", file=sys.stderr)
+
+
+def _say_what_tree(tree: Tree) -> None:
+    from ..xref.walk import looks_like_kernel
+
+    if not looks_like_kernel(tree.root):
+        print(f"NOTE: {tree.root} is no kernel tree", file=sys.stderr)
 
 
 def _say_partial(partial: Sequence[str]) -> None:
