@@ -9,7 +9,7 @@ _kloupe() {
     if [[ $word == -* ]]; then
         COMPREPLY=($(compgen -W "-e -l --list -p --pid -c --cmd -o --output -f --format -B -q --quiet -v --verbose -k --warnings --no-warnings -I --include --unsafe --dry-run --test --bench --fmt -d --debug --emit --engine --record --replay --info -V --version -h --help --mode --traceable-functions --debuginfo --no-feature --probe-filter" -- "$word"))
     else
-        COMPREPLY=($(compgen -W "demo doctor ftrace" -- "$word") $(compgen -f -- "$word"))
+        COMPREPLY=($(compgen -W "cscope demo doctor ftrace source syscall" -- "$word") $(compgen -f -- "$word"))
     fi
 }
 complete -F _kloupe kloupe

@@ -12,7 +12,7 @@ from ..base.errors import InternalError, KloupeError, ScriptError, UsageError, V
 from .options import CommandLine, help_text, parse_command_line
 
 LANGUAGE_VERSION = "0.27.1"  # the bpftrace whose language and output this follows
-SUBCOMMANDS = {"demo": "demo", "doctor": "doctor", "ftrace": "ftrace"}
+SUBCOMMANDS = ("cscope", "demo", "doctor", "ftrace", "source", "syscall")  # each a module of its name
 Action = Callable[[CommandLine], int]
 
 
@@ -21,8 +21,8 @@ def run_command(arguments: list[str]) -> int:
     _open_standard_streams()
     line = CommandLine()
     try:
-        if arguments and arguments[0] in SUBCOMMANDS and not os.path.exists(arguments[0]):
-            action = import_module(f".{SUBCOMMANDS[arguments[0]]}", __package__).run
+        if arguments and arguments[0] in SUBCOMMANDS and not os.path.isfile(arguments[0]):
+            action = import_module(f".{arguments[0]}", __package__).run
             return _written(int(action(arguments[1:])))
         line = parse_command_line(arguments)
         return _written(_action(line)(line))
@@ -145,6 +145,11 @@ def report(error: KloupeError, line: CommandLine) -> None:
         for item in error.diagnostics:
             if item.severity is Severity.ERROR or not line.has("no_warnings"):
                 out.write(render_diagnostic(item, color=use_color()))
+        if os.environ.get("KLOUPE_TREE"):
+            from .source_hints import missing_probe_hint
+
+            for hint in filter(None, (missing_probe_hint(item.message) for item in error.diagnostics)):
+                out.write(f"HINT: {hint}\n")
         return
     if isinstance(error, VerifierError):
         from .verifier import explain

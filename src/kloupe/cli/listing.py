@@ -32,6 +32,10 @@ def run(line: CommandLine) -> int:
                 file=sys.stderr,
             )
         found = list_probes(line.file or "", target, options, verbose)
+    if verbose and os.environ.get("KLOUPE_TREE"):
+        from .source_hints import with_places
+
+        found = with_places(found)
     if found:
         print("\n".join(found))
     return 0

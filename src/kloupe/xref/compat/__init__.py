@@ -1,0 +1,1 @@
+"""Other tools' forms: cscope's lines and database, tags files."""

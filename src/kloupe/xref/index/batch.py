@@ -1,0 +1,80 @@
+"""From files to a segment: what one worker does with its share of a tree. Plain values in and out, since they travel between processes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+from ...base.record import field, record
+from ..walk import SourceFile, is_assembly, is_code, is_kconfig
+from .segment import MAX_TEXTS, SegmentWriter
+from .words import config_words, defined_words, include_keys, words_of
+
+BATCH_BYTES = 32 << 20  # of text; a worker needs some five times as much memory
+
+
+@record
+class Batch:
+    """A segment's blocks as (first word, data), the hashes of its texts in order, and (file, number of its text) of each file."""
+
+    blocks: list[tuple[bytes, bytes]] = field(default_factory=list)
+    contents: list[bytes] = field(default_factory=list)
+    files: list[tuple[SourceFile, int]] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    size_bytes: int = 0
+
+
+def content_hash(data: bytes) -> bytes:
+    """The id that git gives to a file with these bytes."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).digest()
+
+
+def read_file(root: str, path: str) -> bytes | None:
+    """A file's bytes, or None when it cannot be read."""
+    try:
+        with open(os.path.join(root, path), "rb", buffering=0) as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def index_batch(root: str, files: list[SourceFile]) -> Batch:
+    """Read and index some files."""
+    writer, batch = SegmentWriter(), Batch()
+    numbers: dict[bytes, int] = {}
+    for file in files:
+        batch.size_bytes += file.size_bytes
+        data = read_file(root, file.path)
+        if data is None:
+            batch.unreadable.append(file.path)
+            continue
+        content = content_hash(data)
+        if content not in numbers:
+            numbers[content] = writer.add(*_words(file.path, data))
+            batch.contents.append(content)
+        batch.files.append((file, numbers[content]))
+    batch.blocks = [(block.first, block.data) for block in writer.blocks()]
+    return batch
+
+
+def _words(path: str, data: bytes) -> tuple[set[bytes], set[bytes]]:
+    """The words of a text, and those that it may define."""
+    words = words_of(data)
+    if b"include" in words:
+        words |= include_keys(data)
+    if is_kconfig(path):
+        return words, config_words(data)
+    return words, defined_words(data, is_assembly(path)) if is_code(path) else set()
+
+
+def split_batches(files: list[SourceFile], size_bytes: int = BATCH_BYTES) -> list[list[SourceFile]]:
+    """Cut a list of files into shares of about the same number of bytes."""
+    batches: list[list[SourceFile]] = []
+    room = 0
+    for file in files:
+        if room <= 0 or len(batches[-1]) >= MAX_TEXTS:
+            batches.append([])
+            room = size_bytes
+        batches[-1].append(file)
+        room -= file.size_bytes
+    return batches

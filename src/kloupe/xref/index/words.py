@@ -1,0 +1,87 @@
+"""What the index knows of a file: the words in it, and which of them it may define. Made for speed, by whole-file regular expressions.
+
+A word is marked as defined generously: the index only chooses which files to read, and `parse.definitions` decides. That
+nothing is left out is tested against it.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..parse.macros import made_names
+from ..parse.pasting import pasted_names
+
+# Everything but the bytes of C identifiers becomes a space.
+_SEPARATE = bytes(c if c < 128 and (chr(c).isalnum() or c == 0x5F) else 0x20 for c in range(256))
+_FIRST_LETTER = b":"  # digits sort before it, letters and _ behind
+
+# Nearly all of these begin with a line break: that is what makes them fast.
+_DEFINE = re.compile(rb"\n[ \t]*#[ \t]*define[ \t]+(\w+)")
+_HEAD = re.compile(rb"\n(?:[A-Za-z_][\w \t*]*[ \t*])?(\w+)[ \t]*(?=[=;\[(,{\n:])")
+_CONTINUED = re.compile(rb"\n[A-Za-z_][\w \t*]*\n[ \t]+\**(\w+)[ \t]*[=\[(;]")  # the type in a line of its own
+_LIST = re.compile(rb"\n[A-Za-z_}][^;(){}\n]*,[^;{}]*;")
+_MACRO = re.compile(
+    rb"\n(?:(?:static|extern|const|inline|noinline|notrace|asmlinkage|__\w+)[ \t]+)*"
+    rb"(_*[A-Z]\w*|__setup|early_param|\w+initcall|_*module_\w+|\w+_param\w*)[ \t]*\((?=([^;{}]{1,240}))"
+)
+_ATTRIBUTED = re.compile(rb"\n([A-Za-z_][^\n(;=]*)[ \t]_\w+[ \t(=;]")
+_POINTER = re.compile(rb"\n[A-Za-z_][^;{}=\n]*\([ \t]*\*+[ \t]*(?:const[ \t]+|__\w+[ \t]+)*(\w+)")
+_TYPEDEF = re.compile(rb"\ntypedef\b([^;{}]*);")
+_RECORD = re.compile(
+    rb"\n(?:[a-z_]+[ \t]+)*(?:struct|union)\b[^{;()=]*(?:\([^;{}]*\)[^{;()=]*)?\{(.*?)\n\}([^;{]*)", re.S
+)
+_ENUM = re.compile(rb"enum\b[^{;()=]*\{([^}]*)\}")
+_INNER_NAME = re.compile(rb"(?:struct|union|enum)\s+(?:__\w+\s+)*(\w+)\s*\{")
+_MEMBER = re.compile(rb"[ \t*](\w+)(?=\s*(?:[;,\[:)=(]|__))")
+_TAIL = re.compile(rb"\n[ \t]*\}[ \t]*([^;{}()\n]+)[;,=]")
+_LABEL = re.compile(rb"\n([A-Za-z_.][\w.$]*)[ \t]*:")
+_INCLUDE = re.compile(rb"#[ \t]*include[ \t]*[<\"]([^>\"\n]+)")
+_CONFIG = re.compile(rb"\n[ \t]*(?:menu)?config[ \t]+(\w+)")
+
+
+def words_of(data: bytes) -> set[bytes]:
+    """The distinct identifiers in a text, also those in comments and strings."""
+    return {word for word in data.translate(_SEPARATE).split() if word > _FIRST_LETTER}
+
+
+def include_keys(data: bytes) -> set[bytes]:
+    """A key `<name.h` for each included file's last path part."""
+    return {b"<" + path.rsplit(b"/", 1)[-1] for path in _INCLUDE.findall(data)}
+
+
+def defined_words(data: bytes, is_assembly: bool = False) -> set[bytes]:
+    """Words that the text may define, among others, and the names that macros of the kernel make from their arguments."""
+    text = b"\n" + data
+    found = set(_DEFINE.findall(text))
+    if 2 * len(found) > text.count(b"\n"):  # a header of register numbers: nothing else is in those lines
+        text = b"\n".join([line for line in text.split(b"\n") if not line.startswith(b"#define ")])
+    parts = _ENUM.findall(text)
+    text = _without_bodies(text)
+    found.update(_HEAD.findall(text), _POINTER.findall(text), _CONTINUED.findall(text))
+    parts += _ATTRIBUTED.findall(text)
+    for macro, arguments in _MACRO.findall(text):
+        parts.append(arguments)
+        found.update(made_names(macro, arguments))
+    parts += _LIST.findall(text)
+    parts += _TYPEDEF.findall(text)
+    parts += _TAIL.findall(text)
+    for body, tail in _RECORD.findall(text):
+        found.update(_MEMBER.findall(body), _INNER_NAME.findall(body))
+        parts.append(tail)
+    found.update(b" ".join(parts).translate(_SEPARATE).split())
+    if b"##" in data:
+        found.update(name for name, *_ in pasted_names(data))
+    if is_assembly:
+        found.update(_LABEL.findall(text))
+    return found
+
+
+def _without_bodies(text: bytes) -> bytes:
+    """The text without the inside of functions, by the layout that the kernel has nearly everywhere."""
+    parts = text.split(b")\n{")
+    return b")\n{".join([parts[0], *(part[part.find(b"\n}") :] for part in parts[1:])])
+
+
+def config_words(data: bytes) -> set[bytes]:
+    """The symbols that a Kconfig text defines."""
+    return set(_CONFIG.findall(b"\n" + data))

@@ -1,0 +1,4 @@
+int demo_choose(int a)
+{
+	return a + 1;
+}

@@ -1,0 +1,6 @@
+struct demo_item {};
+
+int demo_open(int a)
+{
+	return a;
+}
