@@ -13,6 +13,9 @@ from lecture import lecture_files
 PROJECT = Path(__file__).parents[2]
 NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "build", "dist")
 
+# One tells the lecture\'s program by its name alone: no other runs meanwhile.
+pytestmark = pytest.mark.xdist_group("foo")
+
 
 def test_the_place_is_bare() -> None:
     done = run(
