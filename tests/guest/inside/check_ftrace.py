@@ -326,3 +326,27 @@ def check_histograms_of_a_command_and_its_children() -> None:
     release.join()
     assert process.wait() == 0
     assert_same(before, snapshot())
+
+
+def check_the_session_from_python() -> None:
+    """Calls and events of a command as objects; pages are mapped from 6.10 on, and copied before."""
+    require_tracer("function_graph")
+    import kloupe.ftrace as ftrace
+
+    before = prepared()
+    with ftrace.session(
+        "function_graph", functions=["ksys_read", "vfs_read"], events=["sched:sched_process_exit"],
+        command=["cat", "/etc/hostname"],
+    ) as trace:  # fmt: skip
+        mapped = "trace_pipe_raw" in Path("/proc/self/maps").read_text()
+        found = list(trace)
+    release = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
+    assert mapped == (release >= (6, 10)), (mapped, release)
+    calls = [item for item in found if isinstance(item, ftrace.Call)]
+    reads = [call for call in calls if [child.function for child in call.children] == ["vfs_read"]]
+    assert len(reads) >= 2 and all(call.function == "ksys_read" for call in reads), calls
+    assert all(call.duration_ns > call.children[0].duration_ns > 0 for call in reads), reads
+    ends = [item for item in found if isinstance(item, ftrace.TraceEvent)]
+    assert [(end.name, end.fields["comm"]) for end in ends] == [("sched_process_exit", "cat")], ends
+    assert trace.lost == 0 and not trace.trace.problems, (trace.lost, trace.trace.problems)
+    assert_same(before, snapshot())
