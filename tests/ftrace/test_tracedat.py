@@ -5,10 +5,13 @@ import subprocess
 import sys
 
 import pytest
+from made_trace import Maker
 from sample_tracedat import event, extend, page, record, version_6, version_7
 
 from kloupe.base.errors import FormatError, NotSupported, UsageError
+from kloupe.ftrace.source import open_trace
 from kloupe.ftrace.tracedat import TraceFile
+from kloupe.ftrace.tracedat.write import write_trace
 
 LONG = b"n" * 200
 CPUS = (
@@ -85,3 +88,19 @@ def test_a_trace_has_no_script(tmp_path):
     )
     assert done.returncode == 1
     assert "no script of its own" in done.stderr
+
+
+def test_version_6_refuses_what_it_cannot_hold(tmp_path):
+    maker, path = Maker(), tmp_path / "a.dat"
+    pages = maker.pages([(1_000_000_000, maker.wake(10, 1, "one"))])
+    buffers = [("", [(0, pages)]), ("second", [(0, pages)])]
+    with pytest.raises(UsageError, match="these are 2: the main one, second") as caught:
+        write_trace(str(path), maker.tables(cpus=1), buffers, version=6)
+    assert "--file-version 7" in caught.value.hint and not path.exists()
+    write_trace(str(path), maker.tables(cpus=1), buffers, version=7)
+    assert [instance.name for instance in open_trace(str(path)).instances] == ["", "second"]
+    words = ["-m", "kloupe", "ftrace", "split", str(path), "-o", str(tmp_path / "b.dat"), "--file-version", "6"]
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "version 6 holds one instance" in done.stderr
+    done = subprocess.run([sys.executable, *words, "--instance", "second"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

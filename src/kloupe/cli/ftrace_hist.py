@@ -52,20 +52,28 @@ def run(word: str, arguments: list[str]) -> int:
     top = TracingFolder(ensure_tracefs())
     question = _question(words, lambda text: _live_event(top, text))
     pids = [parse_number(text, "-p") for text in words.all("pid")]
-    if pids:
-        tasks = " || ".join(f"common_pid == {task}" for pid in pids for task in threads(pid))
-        question.where = f"({question.where}) && ({tasks})" if question.where else tasks
-    if words.command:
-        sys.stderr.write("NOTE: the histogram counts all tasks while the command runs; --where chooses\n")
     if not words.has("for") and not words.command and not pids and not sys.stdin.isatty():
         raise UsageError("for how long? --for TIME, a command behind --, or -p PID")
     request = Request(cpus=parse_cpus(words.get("cpu")) if words.has("cpu") else [])
-    with tracing(request, words, pids) as it:
+    if question.until is None:
+        request.pids, request.more_events = list(pids), True
+    else:
+        _choose_tasks_of_pairs(question, pids, words)
+    with tracing(request, words, [] if request.pids else pids) as it:
         plan = set_up(it.session, question)
         it.run()
         answer = read_answer(it.session, plan, question)
     _print(answer, question, words)
     return it.exit_status()
+
+
+def _choose_tasks_of_pairs(question: Question, pids: list[int], words: Words) -> None:
+    """Half of a pair may happen in another task, as the end of a disk request does, and the kernel's list of processes would hide it."""
+    if pids:
+        tasks = " || ".join(f"common_pid == {task}" for pid in pids for task in threads(pid))
+        question.where = f"({question.where}) && ({tasks})" if question.where else tasks
+    elif words.command:
+        sys.stderr.write("NOTE: the pairs of all tasks are counted while the command runs; --where chooses\n")
 
 
 def _offline(words: Words) -> int:

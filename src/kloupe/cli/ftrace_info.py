@@ -82,8 +82,6 @@ def _split(arguments: list[str]) -> int:
     with TraceFile(path) as file:
         tables = tables_of(file)
     wanted = [i for i in trace.instances if not options.instances or i.name in options.instances]
-    if version == 6 and len(wanted) > 1:
-        raise UsageError("a file of version 6 holds one instance", hint="--instance NAME, or --file-version 7")
     buffers = [(i.name, [(s.cpu, _pages(trace, s, options)) for s in _streams(i, options)]) for i in wanted]
     write_trace(words.get("output"), tables, buffers, version=version, compression=compression)
     if sys.stderr.isatty():

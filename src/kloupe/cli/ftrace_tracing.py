@@ -55,7 +55,7 @@ def make_request(tracer: str, words: Words) -> Request:
         buffer_kb=parse_size_kb(words.get("buffer"), "--buffer") if words.has("buffer") else _default_buffer_kb(tracer),
         clock=words.get("clock"),
         options=options,
-        probes=words.has("args") or words.has("retval"),
+        more_events=words.has("args") or words.has("retval"),
     )
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -284,4 +285,68 @@ def check_histograms_by_the_kernel() -> None:
     )  # fmt: skip
     row = next(line.split() for line in done.stdout.splitlines() if line.startswith("sleep"))
     assert int(row[1]) >= 3 and int(row[2]) != 0, done.stdout
+    assert "NOTE: the pairs of all tasks are counted" in done.stderr, done.stderr
+    assert_same(before, snapshot())
+
+
+def require_only_their_ends(command: list[str], expected: dict[str, int]) -> None:
+    """`true` runs and ends all the while beside the command or process, and must not be counted."""
+    beside = subprocess.Popen(["sh", "-c", "while :; do /bin/true; done"])
+    try:
+        done = kloupe("hist", "sched:sched_process_exit", "--by", "comm", "--json", *command)
+    finally:
+        beside.kill()
+        beside.wait()
+    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert {row["keys"]["comm"]: row["hitcount"] for row in rows} == expected, (done.stdout, done.stderr)
+    assert "NOTE" not in done.stderr, done.stderr
+
+
+def release_when_counting(process: subprocess.Popen) -> None:
+    """Close what the process waits for, once a session has its trigger set; give up after a minute."""
+    deadline = time.monotonic() + 60
+    triggers = "instances/kloupe-*/events/sched/sched_process_exit/trigger"
+    while not any("hist:" in path.read_text() for path in TRACING.glob(triggers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert process.stdin is not None
+    process.stdin.close()
+
+
+def check_histograms_of_a_command_and_its_children() -> None:
+    """And of a process with the children that it will have."""
+    if not (TRACING / "events/sched/sched_process_exit/hist").exists():
+        raise Skip("this kernel has no hist triggers")
+    before = prepared()
+    steps = "for i in 1 2 3 4 5; do sleep 0.05; done; exit 0"
+    require_only_their_ends(["--", "sh", "-c", steps], {"sleep": 5, "sh": 1})
+    process = subprocess.Popen(["sh", "-c", f"read line; {steps}"], stdin=subprocess.PIPE)
+    release = threading.Thread(target=release_when_counting, args=(process,))
+    release.start()
+    require_only_their_ends(["-p", str(process.pid)], {"sleep": 5, "sh": 1})
+    release.join()
+    assert process.wait() == 0
+    assert_same(before, snapshot())
+
+
+def check_the_session_from_python() -> None:
+    """Calls and events of a command as objects; pages are mapped from 6.10 on, and copied before."""
+    require_tracer("function_graph")
+    import kloupe.ftrace as ftrace
+
+    before = prepared()
+    with ftrace.session(
+        "function_graph", functions=["ksys_read", "vfs_read"], events=["sched:sched_process_exit"],
+        command=["cat", "/etc/hostname"],
+    ) as trace:  # fmt: skip
+        mapped = "trace_pipe_raw" in Path("/proc/self/maps").read_text()
+        found = list(trace)
+    release = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
+    assert mapped == (release >= (6, 10)), (mapped, release)
+    calls = [item for item in found if isinstance(item, ftrace.Call)]
+    reads = [call for call in calls if [child.function for child in call.children] == ["vfs_read"]]
+    assert len(reads) >= 2 and all(call.function == "ksys_read" for call in reads), calls
+    assert all(call.duration_ns > call.children[0].duration_ns > 0 for call in reads), reads
+    ends = [item for item in found if isinstance(item, ftrace.TraceEvent)]
+    assert [(end.name, end.fields["comm"]) for end in ends] == [("sched_process_exit", "cat")], ends
+    assert trace.lost == 0 and not trace.trace.problems, (trace.lost, trace.trace.problems)
     assert_same(before, snapshot())

@@ -45,4 +45,4 @@ class Request:
     buffer_kb: int = 0  # of each CPU
     clock: str = ""
     options: dict[str, bool] = field(default_factory=dict)
-    probes: bool = False  # events will be made for the functions
+    more_events: bool = False  # events that are not listed will be used too: probes, triggers

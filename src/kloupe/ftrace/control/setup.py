@@ -99,7 +99,7 @@ def _set_pids(knobs: Knobs, request: Request) -> None:
     tasks = [str(task) for pid in request.pids for task in threads(pid)]
     lists = (
         ("set_ftrace_pid", "options/function-fork", request.tracer != NOP),
-        ("set_event_pid", "options/event-fork", bool(request.events) or request.probes),
+        ("set_event_pid", "options/event-fork", bool(request.events) or request.more_events),
     )
     for name, fork, wanted in lists:
         if not wanted or not knobs.folder.has(name):

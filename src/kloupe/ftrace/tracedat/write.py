@@ -49,8 +49,15 @@ def write_trace(
 ) -> None:
     """Write a trace.dat with these instances ((name, pages of each CPU); the main one first, named "").
 
-    Raises UsageError when the file cannot be written, NotSupported for a compression that is not there.
+    Raises UsageError when the file cannot be written or version 6 cannot hold all instances (nothing is written then),
+    NotSupported for a compression that is not there.
     """
+    if version == 6 and len(buffers) > 1:
+        names = ", ".join(name or "the main one" for name, _ in buffers)
+        raise UsageError(
+            f"a file of version 6 holds one instance, and these are {len(buffers)}: {names}",
+            hint="--file-version 7 keeps all, --instance NAME chooses one",
+        )
     try:
         with open(path, "wb") as file:
             if version == 6:
