@@ -188,7 +188,7 @@ MISTAKES = {
     "an unknown call": (["syscall", "demo_raed"], "no system call demo_raed", "demo_read"),
     "an unknown number": (["syscall", "999999"], "has no system call 999999", ""),
     "syscall without a name": (["syscall"], "USAGE: kloupe syscall", ""),
-    "syscall with a verb's option": (["syscall", "x", "--open"], "has no option --open", ""),
+    "syscall with a verb's option": (["syscall", "x", "--names"], "has no option --names", ""),
 }
 
 
