@@ -6,6 +6,9 @@ _kloupe() {
         -B) COMPREPLY=($(compgen -W "line full none" -- "$word")); return ;;
         --engine) COMPREPLY=($(compgen -W "kernel ptrace machine" -- "$word")); return ;;
     esac
+    if [[ $COMP_CWORD == 2 && $before == source ]]; then
+        COMPREPLY=($(compgen -W "index def refs callers callees calls text regex file includers assigns members implementers config probes tags" -- "$word")); return
+    fi
     if [[ $word == -* ]]; then
         COMPREPLY=($(compgen -W "-e -l --list -p --pid -c --cmd -o --output -f --format -B -q --quiet -v --verbose -k --warnings --no-warnings -I --include --unsafe --dry-run --test --bench --fmt -d --debug --emit --engine --record --replay --info -V --version -h --help --mode --traceable-functions --debuginfo --no-feature --probe-filter" -- "$word"))
     else

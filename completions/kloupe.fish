@@ -1,3 +1,5 @@
+complete -c kloupe -n __fish_use_subcommand -a 'cscope demo doctor ftrace source syscall'
+complete -c kloupe -n '__fish_seen_subcommand_from source' -a 'index def refs callers callees calls text regex file includers assigns members implementers config probes tags'
 complete -c kloupe -s e -r -d 'run this program'
 complete -c kloupe -s l -l list -d 'list probes that match a pattern, or those of a script'
 complete -c kloupe -s p -l pid -r -d 'trace this process where the probe can, and end with it'

@@ -6,9 +6,19 @@ from pathlib import Path
 
 from kloupe.cli.command import SUBCOMMANDS
 from kloupe.cli.options import OPTIONS, Option
+from kloupe.cli.source import VERBS
 
 PROJECT = Path(__file__).parents[1]
 CHOICES = {"format": ("text", "json"), "buffering": ("line", "full", "none"), "engine": ("kernel", "ptrace", "machine")}
+COMMANDS = {
+    "cscope": ("[OPTIONS]", "answers editors in cscope's stead"),
+    "demo": ("", "shows a script at work"),
+    "doctor": ("", "says what this kernel and this user can do"),
+    "ftrace": ("VERB ...", "the kernel's own tracer"),
+    "source": ("VERB ...", f"questions about a kernel tree: {', '.join(VERBS)}"),
+    "syscall": ("NAME|NUMBER|PATTERN", "all about a system call"),
+}
+assert tuple(COMMANDS) == SUBCOMMANDS
 SHOWN = {key: option for key, option in OPTIONS.items() if not option.ignored}
 
 
@@ -28,14 +38,21 @@ def man_page() -> str:
         ".B kloupe \\-l",
         "[PATTERN]",
         ".br",
-        ".B kloupe demo",
-        ".br",
-        ".B kloupe doctor",
+        ".B kloupe",
+        "COMMAND [arguments]",
         ".SH DESCRIPTION",
         "kloupe compiles a script to eBPF by itself, loads it into the kernel, and prints what it reports.",
         "Without the privilege for that it runs scripts that need no kernel in a user-space machine.",
-        ".SH OPTIONS",
+        ".SH COMMANDS",
+        "Each has a help of its own: kloupe COMMAND \\-\\-help.",
     ]
+    for name, (argument, doc) in COMMANDS.items():
+        lines += [
+            ".TP",
+            f"\\fB{name}\\fR" + (f" \\fI{argument}\\fR" if argument else ""),
+            doc[0].upper() + doc[1:] + ".",
+        ]
+    lines += [".SH OPTIONS"]
     for option in SHOWN.values():
         names = ", ".join(f"\\fB{_escaped(name)}\\fR" for name in option.names)
         lines += [
@@ -46,11 +63,13 @@ def man_page() -> str:
     lines += [
         ".SH ENVIRONMENT",
         "Config variables can be set as \\fBBPFTRACE_\\fINAME\\fR or \\fBKLOUPE_\\fINAME\\fR; they win over the script's config block.",
+        ".PP",
+        "KLOUPE_TREE names a kernel tree for source and syscall; with one, listings and messages about missing probes name places in it.",
         ".SH EXIT STATUS",
         "What the script's exit() says; 1 for mistakes in the script or on the command line, 2 for bad environment values, "
         "255 when the kernel refuses a program or a probe.",
         ".SH SEE ALSO",
-        "docs/language.md in the project.",
+        "docs/language.md, docs/ftrace.md and docs/source.md in the project.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -70,6 +89,9 @@ def bash_completion() -> str:
         "# bash completion for kloupe\n_kloupe() {\n"
         '    local word="${COMP_WORDS[COMP_CWORD]}" before="${COMP_WORDS[COMP_CWORD-1]}"\n'
         f'    case "$before" in\n{cases}    esac\n'
+        "    if [[ $COMP_CWORD == 2 && $before == source ]]; then\n"
+        f'        COMPREPLY=($(compgen -W "{" ".join(VERBS)}" -- "$word")); return\n'
+        "    fi\n"
         "    if [[ $word == -* ]]; then\n"
         f'        COMPREPLY=($(compgen -W "{words}" -- "$word"))\n'
         "    else\n"
@@ -95,7 +117,10 @@ def _zsh_row(key: str, name: str, option: Option) -> str:
 
 def fish_completion() -> str:
     """Completion for fish."""
-    lines = []
+    lines = [
+        f"complete -c kloupe -n __fish_use_subcommand -a '{' '.join(SUBCOMMANDS)}'",
+        f"complete -c kloupe -n '__fish_seen_subcommand_from source' -a '{' '.join(VERBS)}'",
+    ]
     for key, option in SHOWN.items():
         names = " ".join(f"-l {n[2:]}" if n.startswith("--") else f"-s {n[1:]}" for n in option.names)
         values = f" -x -a '{' '.join(CHOICES[key])}'" if key in CHOICES else " -r" if option.argument else ""

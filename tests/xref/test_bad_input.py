@@ -2,8 +2,10 @@
 
 import os
 import random
+import re
 import subprocess
 import sys
+import warnings
 from contextlib import suppress
 from pathlib import Path
 
@@ -148,6 +150,14 @@ def test_a_literal_is_in_every_match(pattern: str, lines: list[str]) -> None:
     for line in lines:
         match = compiled.search(line.encode())
         assert match is None or literal in line.encode()
+
+
+@pytest.mark.parametrize("pattern", ["[[a]", "[a&&b]", "x[a||b]"])
+def test_signs_that_python_may_take_otherwise_one_day_are_no_warning(pattern: str) -> None:
+    re.purge()  # a pattern in the cache warns no more
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert parse_pattern(pattern)[0].search(b"xa")
 
 
 def test_literals() -> None:

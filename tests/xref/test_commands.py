@@ -139,6 +139,8 @@ def test_an_editor_opens_the_first_answer(built: Path, tmp_path: Path) -> None:
     editor.chmod(0o755)
     done = kloupe(built, "source", "def", "demo_open", "--open", EDITOR=str(editor))
     assert done.stdout == f"+14 {built}/fs/read_demo.c\n"
+    call = kloupe(built, "syscall", "demo_read", "--open", EDITOR=str(editor))
+    assert call.stdout == f"+43 {built}/fs/read_demo.c\n"
     missing = kloupe(built, "source", "def", "demo_open", "--open", EDITOR="/nowhere/editor")
     assert "cannot run the editor" in missing.stderr
 
@@ -186,7 +188,7 @@ MISTAKES = {
     "an unknown call": (["syscall", "demo_raed"], "no system call demo_raed", "demo_read"),
     "an unknown number": (["syscall", "999999"], "has no system call 999999", ""),
     "syscall without a name": (["syscall"], "USAGE: kloupe syscall", ""),
-    "syscall with a verb's option": (["syscall", "x", "--open"], "has no option --open", ""),
+    "syscall with a verb's option": (["syscall", "x", "--names"], "has no option --names", ""),
 }
 
 

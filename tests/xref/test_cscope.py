@@ -169,43 +169,21 @@ def vim_has_cscope() -> bool:
     return "+cscope" in subprocess.run(["vim", "--version"], capture_output=True, text=True).stdout
 
 
-@pytest.mark.skipif(not vim_has_cscope(), reason="needs vim with its cscope interface")
-def test_vim_finds_what_it_asks_for(built: Path, tmp_path: Path) -> None:
-    """vim's own cscope interface, with kloupe as its program: the cursor goes where the definition is."""
-    program = tmp_path / "kloupe-cscope"
+needs_vim = pytest.mark.skipif(not vim_has_cscope(), reason="needs vim with its cscope interface")
+
+
+def vim_goes_to(root: Path, folder: Path, commands: list[str]) -> list[str]:
+    """`file line` of vim's cursor after each command; vim's cscope program is kloupe."""
+    program, script, report = folder / "kloupe-cscope", folder / "script.vim", folder / "report"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m kloupe cscope "$@"\n')
     program.chmod(0o755)
-    script = tmp_path / "script.vim"
-    report = tmp_path / "report"
-    steps = [
-        "g demo_item",
-        "s demo_cache",
-        "c demo_pick",
-        "d ksys_demo_read",
-        "t is no call",
-        "e ^SYSCALL_DEFINE0",
-        "f list_demo.h",
-        "i local.h",
-        "a demo_second",
-    ]
     where = f"call writefile([expand('%') . ' ' . line('.')], '{report}', 'a')"
-    script.write_text(
-        "\n".join(
-            [
-                f"set csprg={program}",
-                "set nocsverb",
-                "cs add cscope.out",
-                "cs find g demo_pick",
-                where,
-                "set cscopequickfix=g-,s-,c-,d-,i-,t-,e-,a-",  # with several answers, go to the first
-                *(f"cs find {step}\n{where}" for step in steps),
-                "qa!",
-            ]
-        )
-    )
+    lines = [f"set csprg={program}", "set nocsverb", "cs add cscope.out"]
+    lines += [line for command in commands for line in (command, where)]
+    script.write_text("\n".join((*lines, "qa!\n")))
     done = subprocess.run(
         ["vim", "-e", "-s", "-N", "-u", "NONE", "-i", "NONE", "-n", "-S", str(script)],
-        cwd=built,
+        cwd=root,
         capture_output=True,
         text=True,
         timeout=120,
@@ -213,15 +191,40 @@ def test_vim_finds_what_it_asks_for(built: Path, tmp_path: Path) -> None:
         stdin=subprocess.DEVNULL,
     )
     assert report.exists(), done.stderr
-    assert report.read_text().splitlines() == [
-        "kernel/demo.c 78",
-        "include/linux/demo.h 27",
-        "kernel/demo.c 9",
-        "kernel/demo.c 87",
-        "fs/read_demo.c 40",
-        "kernel/demo.c 34",
-        "fs/read_demo.c 48",
-        "include/linux/list_demo.h 1",
-        "kernel/demo.c 3",
-        "kernel/demo.c 18",
-    ]
+    return report.read_text().splitlines()
+
+
+# With several answers, go to the first.
+FIRST = "set cscopequickfix=g-,s-,c-,d-,i-,t-,e-,a-"
+
+
+@needs_vim
+def test_vim_finds_what_it_asks_for(built: Path, tmp_path: Path) -> None:
+    """vim's own cscope interface, with kloupe as its program: the cursor goes where the definition is."""
+    places = {
+        "cs find g demo_pick": "kernel/demo.c 78",
+        f"{FIRST} | cs find g demo_item": "include/linux/demo.h 27",
+        "cs find s demo_cache": "kernel/demo.c 9",
+        "cs find c demo_pick": "kernel/demo.c 87",
+        "cs find d ksys_demo_read": "fs/read_demo.c 40",
+        "cs find t is no call": "kernel/demo.c 34",
+        "cs find e ^SYSCALL_DEFINE0": "fs/read_demo.c 48",
+        "cs find f list_demo.h": "include/linux/list_demo.h 1",
+        "cs find i local.h": "kernel/demo.c 3",
+        "cs find a demo_second": "kernel/demo.c 18",
+    }
+    assert vim_goes_to(built, tmp_path, list(places)) == list(places.values())
+
+
+@needs_vim
+def test_vim_finds_task_struct_in_its_header_first(folder: Path, tmp_path: Path) -> None:
+    """What cscope gets wrong on a kernel tree: it only knows the selftests' copies."""
+    for name, text in (
+        ("include/linux/sched.h", "\n\nstruct task_struct {\n\tint prio;\n};\n"),
+        ("drivers/a.c", "struct task_struct {\n\tint dev;\n};\n"),  # before the header in the alphabet
+        ("tools/testing/selftests/bpf/a.c", "struct task_struct {\n\tint pid;\n};\n"),
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    assert cscope(folder, "-R", "-k", "-b").returncode == 0
+    assert vim_goes_to(folder, tmp_path, [f"{FIRST} | cs find g task_struct"]) == ["include/linux/sched.h 3"]

@@ -28,7 +28,7 @@ def show(verb: str, found: Any, line: SourceLine, tree: Tree) -> int:
         return _show_probes(found, line)
     items = _items(found)
     if "open" in line.options:
-        return _open(items, tree)
+        return open_first(items, tree.root)
     if "json" in line.options:
         for item in items:
             print(json.dumps(as_json(item)))
@@ -129,8 +129,8 @@ _VIEWS: dict[type, Callable[[Any], Iterator[str]]] = {
 }
 
 
-def _open(items: list[Any], tree: Tree) -> int:
-    """The first answer in the user's editor."""
+def open_first(items: list[Any], root: str) -> int:
+    """The first answer in the user's editor. Raises UsageError when that cannot be run."""
     first: Any = items[0] if items else None
     if isinstance(first, ConfigSymbol):
         first = next(iter((*first.entries, *first.selected_by, *first.code, *first.builds)))
@@ -141,7 +141,7 @@ def _open(items: list[Any], tree: Tree) -> int:
     if not editor or shutil.which(editor[0]) is None:
         raise UsageError(f"cannot run the editor {editor[0] if editor else ''!r}", hint="Set EDITOR.")
     file, line = (first, 1) if isinstance(first, str) else (first.file, first.line)
-    return subprocess.call([*editor, f"+{line}", os.path.join(tree.root, file)])
+    return subprocess.call([*editor, f"+{line}", os.path.join(root, file)])
 
 
 def _show_probes(levels: list[tuple[int, str]], line: SourceLine) -> int:

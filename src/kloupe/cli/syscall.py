@@ -15,13 +15,13 @@ from ..xref.syscalls import SyscallFacts, matching_names, plain_name, syscall_fa
 from ..xref.tree import Tree
 from ..xref.walk import find_tree
 from .source import OPTIONS, _say_without_index, parse_source_line
-from .source_views import as_json
+from .source_views import as_json, open_first
 
 if TYPE_CHECKING:
     from ..kernel.target import TracepointFormat
 
-_USED = ("tree", "index", "json", "help")
-_HELP = "USAGE: kloupe syscall NAME|NUMBER|PATTERN [--tree DIR] [--index DIR] [--json]\n"
+_USED = ("tree", "index", "json", "open", "help")
+_HELP = "USAGE: kloupe syscall NAME|NUMBER|PATTERN [--tree DIR] [--index DIR] [--json|--open]\n"
 _PATHS = frozenset(
     ("filename", "pathname", "path", "oldname", "newname", "dev_name", "dir_name", "name", "old", "new", "specialfile")
 )
@@ -63,6 +63,8 @@ def run(arguments: list[str]) -> int:
     facts = syscall_facts(tree, rows, name)
     if not facts.numbers and not facts.definitions:
         return _unknown(name, rows)
+    if "open" in line.options:
+        return open_first(list(facts.definitions), tree.root if tree is not None else "")
     kernel = kernel_side(facts)
     if "json" in line.options:
         print(json.dumps({**as_json(facts), "kernel": as_json(kernel), "one_liners": list(one_liners(facts, kernel))}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 
 from ..base.errors import UsageError
 
@@ -19,10 +20,18 @@ def parse_pattern(pattern: str) -> tuple[re.Pattern[bytes], bytes]:
     fault = None
     for text in (pattern, _from_basic(pattern)):
         try:
-            return re.compile(text.encode("utf-8", "surrogateescape"), re.M), longest_literal(text)
+            return _compiled(text), longest_literal(text)
         except re.error as error:
             fault = fault or error
     raise UsageError(f"bad regular expression {pattern!r}: {fault}")
+
+
+def _compiled(pattern: str) -> re.Pattern[bytes]:
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", FutureWarning
+        )  # `[[a]`: what Python may make of it one day is no matter of the user's
+        return re.compile(pattern.encode("utf-8", "surrogateescape"), re.M)
 
 
 def _from_basic(pattern: str) -> str:
