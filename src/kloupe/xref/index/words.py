@@ -28,7 +28,7 @@ _ATTRIBUTED = re.compile(rb"\n([A-Za-z_][^\n(;=]*)[ \t]_\w+[ \t(=;]")
 _POINTER = re.compile(rb"\n[A-Za-z_][^;{}=\n]*\([ \t]*\*+[ \t]*(?:const[ \t]+|__\w+[ \t]+)*(\w+)")
 _TYPEDEF = re.compile(rb"\ntypedef\b([^;{}]*);")
 _RECORD = re.compile(
-    rb"\n(?:[a-z_]+[ \t]+)*(?:struct|union)\b[^{;()=]*(?:\([^;{}]*\)[^{;()=]*)?\{(.*?)\n\}([^;{]*)", re.S
+    rb"\n(?:[a-z_]+[ \t]+){0,8}(?:struct|union)\b[^{;()=]*(?:\([^;{}]*\)[^{;()=]*)?\{(.*?)\n\}([^;{]*)", re.S
 )
 _ENUM = re.compile(rb"enum\b[^{;()=]*\{([^}]*)\}")
 _INNER_NAME = re.compile(rb"(?:struct|union|enum)\s+(?:__\w+\s+)*(\w+)\s*\{")
