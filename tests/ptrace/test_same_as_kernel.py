@@ -16,6 +16,7 @@ from kloupe.cli.run import missing_privilege
 RECORD = re.compile(
     r"^hello read\((\d+), (.*?), (\d+)\) (\w+)/\d+ \[(.*?)\n?\] \[\n(.*?)\n\]$", re.DOTALL | re.MULTILINE
 )
+UNNAMED = re.compile(r" *0x[0-9a-f]+")
 STEADY_ADDRESSES = (
     "setarch -R "  # no address space randomisation: buffers that hold addresses are the same in every run
 )
@@ -48,7 +49,10 @@ def test_the_lecture_program_prints_the_same_records(tmp_path: Path) -> None:
     assert all(record[4] == "" for record in ours)  # no kernel stack
     for mine, theirs in zip(ours, kernel, strict=True):
         here, there = mine[5].split("\n"), theirs[5].split("\n")
-        assert here[0] == there[0]  # the place of the call; the kernel goes on by frame pointers, and often stops there
+        # The place of the call; the kernel goes on by frame pointers, and often stops there.
+        # It has no name where the short-lived program was gone before its mappings could be read.
+        assert here[0] == there[0] or UNNAMED.fullmatch(there[0])
+        assert not UNNAMED.fullmatch(here[0])
         assert len(here) >= len(there)
 
 
