@@ -184,3 +184,14 @@ def test_own_signals_of_the_tracer_run_self_probes() -> None:
     assert tracer.stdout is not None and tracer.stdout.readline() == "ready\n"
     tracer.send_signal(10)
     assert "asked" in tracer.communicate(timeout=20)[0]
+
+
+def test_a_command_ignores_the_signals_that_we_were_started_to_ignore(tmp_path: Path) -> None:
+    """As nohup(1) does it, and shells with commands in the background."""
+    asked = ["sh", "-c", 'trap "" HUP INT QUIT USR2; exec "$@"', "-"]
+    show = ["grep", "SigIgn", "/proc/self/status"]
+    untraced = run([*asked, *show])
+    assert re.search(r"SigIgn:\t0*807$", untraced.stdout)
+    script = "tracepoint:syscalls:sys_enter_read { @ = count(); }"
+    words = kloupe_words("-o", str(tmp_path / "out"), "-c", " ".join(show), "-e", script)
+    assert run([*asked, *words]).stdout == untraced.stdout

@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from ..base.errors import UsageError
+from ..host.signals import IGNORED_AT_START
 from ..image import Image
 from ..kernel.packaged import TASK_FIELDS, PackagedTarget
 
@@ -84,7 +85,8 @@ class Supervisor:
         os.close(read_end)
         self._pipe = write_end
         die_with_parent(signal.SIGTERM)
-        signal.signal(signal.SIGHUP, lambda number, frame: os.kill(os.getpid(), signal.SIGTERM))
+        if signal.SIGHUP not in IGNORED_AT_START:
+            signal.signal(signal.SIGHUP, lambda number, frame: os.kill(os.getpid(), signal.SIGTERM))
         if self.is_dead():
             return 143
         return work(self)

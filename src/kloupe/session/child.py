@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from ..base.errors import UsageError
+from ..host.signals import IGNORED_AT_START
 
 _TERM_GRACE_S = 1.0
 _GO = b"g"  # what opens the gate
@@ -127,8 +128,8 @@ class ChildProcess:
         """In the child: wait, exec; never returns."""
         try:
             os.close(self._gate)
-            for number in _CHANGED_SIGNALS:
-                signal.signal(number, signal.SIG_DFL)
+            for number in {*_CHANGED_SIGNALS, *IGNORED_AT_START}:
+                signal.signal(number, signal.SIG_IGN if number in IGNORED_AT_START else signal.SIG_DFL)
             word = os.read(gate_read, _PIECE)  # one read only: programs may already see us
             if not word:
                 os._exit(0)

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from types import FrameType, TracebackType
 from typing import Any
 
+from ...host.signals import IGNORED_AT_START
 from ...session.child import ChildProcess, ProcessWatch
 
 _TICK_MS = 100
@@ -25,7 +26,7 @@ class Interrupts:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in {signal.SIGINT, signal.SIGTERM, signal.SIGHUP} - (IGNORED_AT_START & {signal.SIGHUP}):
             self._before[number] = signal.signal(number, self._catch)
         return self
 
