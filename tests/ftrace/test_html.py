@@ -1,7 +1,6 @@
 """The HTML page in a real browser, from disk: it draws, zooms, moves, and shows what is chosen."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -11,13 +10,7 @@ from made_trace import Maker
 
 from kloupe.ftrace import read
 from kloupe.ftrace.views.html import render_html
-
-
-def cannot_run(reason: str) -> None:
-    """Skip, or fail where everything is required."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"required on CI: {reason}", pytrace=False)
-    pytest.skip(reason)
+from layers import cannot_run
 
 
 @pytest.fixture(scope="module")

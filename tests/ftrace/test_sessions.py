@@ -11,17 +11,12 @@ import time
 
 import pytest
 
+from layers import cannot_run
+
 KLOUPE = [sys.executable, "-m", "kloupe", "ftrace"]
 MOUNT = 'mount --make-rprivate / && mount -t tracefs nodev /sys/kernel/tracing && exec "$@"'
 PRIVATE = ["unshare", "-m", "sh", "-c", MOUNT, "--"]
 LIST = "ls -A /sys/kernel/tracing/instances; cat /sys/kernel/tracing/dynamic_events; cat /sys/kernel/tracing/current_tracer"
-
-
-def cannot_run(reason: str) -> None:
-    """Skip, or fail where everything is required."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"required on CI: {reason}", pytrace=False)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="module", autouse=True)

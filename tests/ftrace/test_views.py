@@ -101,6 +101,16 @@ def test_tree(items):
     assert lines[1].endswith("  vfs_read()") and "bash-10 [000]" in text and "demo:wake: value=7" in text
 
 
+def test_places_of_a_tree(items):
+    places = {"ksys_read": "fs/rw.c:7", "vfs_read": "", "rw_verify_area": "fs/rw.c:9"}
+    lines = "".join(render_tree(items, places)).splitlines()
+    assert [line.split()[-1] for line in lines if "rw.c" in line] == ["fs/rw.c:7", "fs/rw.c:9"]
+    assert any(line.endswith("  vfs_read()") for line in lines)
+    head, *rows = render_stat(collect(items), "name", places).splitlines()
+    assert head.endswith("  defined at")
+    assert [row.split()[-1] for row in rows if "rw.c" in row] == ["fs/rw.c:7", "fs/rw.c:9"] and len(rows) == 3
+
+
 def test_json_lines(items):
     objects = [json.loads(line) for line in "".join(render_jsonl(items)).splitlines()]
     assert [o.get("function") or o["event"] for o in objects] == [

@@ -1,6 +1,7 @@
 """The kernel engine on this machine's kernel, with small programs written by hand."""
 
 import errno
+import gc
 import mmap
 import os
 import random
@@ -34,6 +35,7 @@ BEGIN = (AttachSpec("begin", "begin"),)
 def no_leak():
     """Every test leaves the descriptors as they were (tracefs itself is kept open for the process)."""
     tracefs.ensure_tracefs()
+    gc.collect()  # what tests before this one in the process left to the collector
     before = open_files()
     yield
     assert open_files() == before

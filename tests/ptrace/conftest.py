@@ -1,7 +1,9 @@
 """The ptrace layer follows processes of its own; a sandbox may forbid even that."""
 
 import pytest
-from following import cannot_run, kloupe_words, run
+from following import kloupe_words, run
+
+from layers import cannot_run
 
 
 @pytest.fixture(autouse=True, scope="session")

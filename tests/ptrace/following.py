@@ -1,15 +1,12 @@
 """What the tests of the ptrace engine share: the command, programs to follow, and ways to lose privileges."""
 
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import NoReturn
 
-import pytest
+from layers import cannot_run
 
-IN_CI = os.environ.get("CI") == "true"
 THREADS = r"""
 #include <pthread.h>
 #include <stdio.h>
@@ -96,13 +93,6 @@ int main(void) {
   return 7;
 }
 """
-
-
-def cannot_run(reason: str) -> NoReturn:
-    """Skip, or fail where everything is required."""
-    if IN_CI:
-        pytest.fail(f"required on CI: {reason}", pytrace=False)
-    pytest.skip(reason)
 
 
 def kloupe_words(*arguments: str) -> list[str]:

@@ -7,8 +7,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from following import cannot_run, kloupe_words, lines_with, run, without_privileges
+from following import kloupe_words, lines_with, run, without_privileges
 from lecture import lecture_files
+
+from layers import cannot_run
 
 PROJECT = Path(__file__).parents[2]
 NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "build", "dist")

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from following import THREADS, build, cannot_run
+from following import THREADS, build
 
 from kloupe.base.errors import FormatError
 from kloupe.binfmt.eh_frame import OFFSET, FrameTable
@@ -16,6 +16,7 @@ from kloupe.engine.ptrace.emulate import does_same_elsewhere, emulate
 from kloupe.engine.ptrace.records import RecordLayout
 from kloupe.host.ptrace import RET_ALLOW, RET_TRACE, make_filter
 from kloupe.kernel.packaged import PackagedTarget
+from layers import cannot_run
 
 COMPARED = """
 from kloupe.cli.machine import live_target

@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from following import CALLS, THREADS, build, cannot_run, follow, kloupe_words, lines_with, run
+from following import CALLS, THREADS, build, follow, kloupe_words, lines_with, run
+
+from layers import cannot_run
 
 SYSCALLS = "tracepoint:syscalls:"
 BEHAVE = (Path(__file__).parent / "programs" / "behave.c").read_text()

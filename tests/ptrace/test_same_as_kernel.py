@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from following import CALLS, THREADS, build, cannot_run, run
+from following import CALLS, THREADS, build, run
 from lecture import lecture_files
 
 from kloupe.cli.run import missing_privilege
+from layers import cannot_run
 
 RECORD = re.compile(
     r"^hello read\((\d+), (.*?), (\d+)\) (\w+)/\d+ \[(.*?)\n?\] \[\n(.*?)\n\]$", re.DOTALL | re.MULTILINE

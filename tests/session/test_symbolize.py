@@ -50,6 +50,18 @@ def test_kernel_stacks():
     assert names.stack(stack, (5, 0, 0)) == "\n1000\n"
 
 
+def test_kernel_stacks_with_places_of_a_tree():
+    names, stack = live(0x1000, 0x1017, 0x9000)
+    names.places = {"f": "fs/f.c:12"}
+    assert names.stack(stack, (5, 0, 0)) == "\n        f+0@fs/f.c:12\n        f+23@fs/f.c:12\n        0x9000\n"
+    names, stack = live(0x1000)
+    names.places = {"f": ""}
+    assert names.stack(stack, (5, 0, 0)) == "\n        f+0\n"
+    names, stack = live(0x500, user=True)
+    names.places = {}
+    assert names.stack(stack, (5, 7, 0)) == "\n        g+23\n"
+
+
 def test_user_stacks():
     names, stack = live(0x500, 0x600, user=True)
     assert names.stack(stack, (5, 7, 0)) == "\n        g+23\n        0x600\n"

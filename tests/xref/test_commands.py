@@ -3,12 +3,16 @@
 import json
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from kloupe.cli.run import missing_privilege
+from layers import cannot_run
 
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key not in ("KLOUPE_TREE", "EDITOR", "VISUAL")}
 
@@ -281,6 +285,32 @@ def test_a_known_tree_names_places(built: Path) -> None:
     done = kloupe(built, "-e", "fentry:demo_is_busy { }", "--engine", "machine", KLOUPE_TREE=str(built))
     if "No matches for" in done.stderr:
         assert "In the tree: function include/linux/demo.h:66; it is inlined" in done.stderr
+
+
+SWITCHES = """
+tracepoint:syscalls:sys_enter_read /pid == cpid/ { printf("%s", kstack); exit(); }
+"""
+
+
+def test_stacks_name_places(tmp_path: Path) -> None:
+    if reason := missing_privilege():
+        cannot_run(reason)
+    source = tmp_path / "linux" / "arch" / "x86" / "entry" / "common.c"
+    source.parent.mkdir(parents=True)
+    source.write_text(
+        "\n\nvoid do_syscall_64(struct pt_regs *regs, int nr)\n{\n}\n\nvoid invoke_syscall(int nr)\n{\n}\n"
+    )
+    tree = str(tmp_path / "linux")
+    command = ("-q", "-c", "cat /dev/null", "-e", SWITCHES)
+    untold = kloupe(tmp_path, *command, KLOUPE_TREE=tree)
+    assert "has no index" in untold.stderr and "common.c" not in untold.stdout
+    assert kloupe(tmp_path, "source", "index", tree).returncode == 0
+    done = kloupe(tmp_path, *command, KLOUPE_TREE=tree)
+    assert not done.stderr
+    assert re.search(r"^        (do_syscall_64\+\d+@\S+:3|invoke_syscall\+\d+@\S+:7)$", done.stdout, re.M)
+    assert re.search(r"^        \w+\+\d+$", done.stdout, re.M), "what the tree does not have stands alone"
+    named = kloupe(tmp_path, *command[:-1], f'config = {{ tree = "{tree}" }}{SWITCHES}')
+    assert "arch/x86/entry/common.c:" in named.stdout
 
 
 def test_help() -> None:

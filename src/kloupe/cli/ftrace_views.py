@@ -11,6 +11,7 @@ from ..ftrace.events import Call, TraceEvent, trace_items
 from ..ftrace.report.options import ReportOptions
 from ..ftrace.source import Trace
 from .ftrace_options import VIEWS, Words
+from .source_hints import known_places
 
 _Items = Iterable[TraceEvent | Call]
 _BINARY = ("perfetto",)
@@ -39,7 +40,7 @@ def sort_column(words: Words) -> str:
 def _tree(trace: Trace, items: _Items, words: Words) -> Iterable[str]:
     from ..ftrace.views.tree import render_tree
 
-    return render_tree(items)
+    return render_tree(items, known_places())
 
 
 def _stat(trace: Trace, items: _Items, words: Words) -> Iterable[str]:
@@ -51,7 +52,7 @@ def _stat(trace: Trace, items: _Items, words: Words) -> Iterable[str]:
         raise UsageError(
             "the trace has no calls: --stat is about function graphs", hint="kloupe ftrace graph --stat -- CMD"
         )
-    return [render_stat(stats, by)]
+    return [render_stat(stats, by, known_places())]
 
 
 def _json(trace: Trace, items: _Items, words: Words) -> Iterable[str]:

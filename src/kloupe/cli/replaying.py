@@ -71,7 +71,7 @@ def _run(line: CommandLine, recording: Recording, image: Image, arch: ArchTable)
     from ..engine.replay import ReplayEngine
     from ..session.recorded import ReplayNames, ReplayOutside
     from ..session.session import Options, Session
-    from .run import make_output
+    from .run import make_output, tree_places
 
     if image.arch != recording.meta.arch:
         raise NotSupported(f"the script is compiled for {image.arch}, the recording is from {recording.meta.arch}")
@@ -79,6 +79,7 @@ def _run(line: CommandLine, recording: Recording, image: Image, arch: ArchTable)
         raise NotSupported("the recording is from a machine with another byte order")
     with ReplayEngine(recording) as engine:
         names = ReplayNames(recording, engine, image.strings, arch.syscall_numbers)
+        names.places = tree_places(image)
         options = Options(
             quiet=line.has("quiet"),
             show_warnings=not line.has("no_warnings"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -357,9 +358,22 @@ def _names(image: Image, engine: Engine, symbolizer: Symbolizer, recorded: Recor
     from ..session.symbolize import LiveNames
     from .machine import live_target
 
+    numbers = live_target().arch.syscall_numbers
     if recorded is not None:
-        return recorded.names(image, engine, live_target().arch.syscall_numbers)
-    return LiveNames(image.strings, engine, symbolizer, live_target().arch.syscall_numbers, is_little_endian(image))
+        names: LiveNames = recorded.names(image, engine, numbers)
+    else:
+        names = LiveNames(image.strings, engine, symbolizer, numbers, is_little_endian(image))
+    names.places = tree_places(image)
+    return names
+
+
+def tree_places(image: Image) -> Mapping[str, str] | None:
+    """Where functions are defined in the tree that the script's configuration names; None when it names none."""
+    if not image.config.get("tree"):
+        return None
+    from .source_hints import known_places
+
+    return known_places(str(image.config["tree"]))
 
 
 def make_output(line: CommandLine, names: Names) -> Output:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,9 @@ _SYMBOL = re.compile(r"(?:__(?:x64|ia32|arm64|se|do)_)(?=sys_)|\.(?:isra|constpr
 _MOST = 300  # beyond, places are left out: each costs a millisecond or more
 
 
-def known_tree() -> Tree | None:
-    """The tree that KLOUPE_TREE names, when it has an index."""
-    path = os.environ.get("KLOUPE_TREE")
+def known_tree(path: str = "") -> Tree | None:
+    """The tree at `path`, or else that KLOUPE_TREE names, when it has an index."""
+    path = path or os.environ.get("KLOUPE_TREE", "")
     if not path:
         return None
     from ..xref.tree import Tree
@@ -32,6 +33,27 @@ def known_tree() -> Tree | None:
     except KloupeError:
         return None
     return tree if tree.indexed else None
+
+
+class Places(dict[str, str]):
+    """Function of the kernel -> `file:line` of its definition in a tree, or ""; looked up when first asked for."""
+
+    def __init__(self, tree: Tree) -> None:
+        super().__init__()
+        self._tree = tree
+
+    def __missing__(self, symbol: str) -> str:
+        place = self[symbol] = symbol_place(self._tree, symbol)
+        return place
+
+
+def known_places(path: str = "") -> Places | None:
+    """Places in the tree at `path`, or else that KLOUPE_TREE names. Without an index that is said, and there are none."""
+    path = path or os.environ.get("KLOUPE_TREE", "")
+    tree = known_tree(path)
+    if path and tree is None:
+        sys.stderr.write(f"WARNING: no places are shown: '{path}' has no index (kloupe source index {path})\n")
+    return Places(tree) if tree else None
 
 
 def with_places(lines: Sequence[str]) -> list[str]:

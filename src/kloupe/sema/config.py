@@ -44,6 +44,7 @@ CONFIG: dict[str, Row] = {
     "show_debug_info": Row(False),
     "stack_mode": Row("bpftrace", ("bpftrace", "perf", "raw", "build_id")),
     "str_trunc_trailer": Row(".."),
+    "tree": Row(""),
     "unstable_dw_ustack": Row("warn", _FEATURE),
     "unstable_import_statement": Row("warn", _FEATURE),
     "unstable_tseries": Row("warn", _FEATURE),
@@ -65,7 +66,6 @@ _NOT_CONFIG = {
     "kernel_source",
     "kernel_build",
     "vmlinux",
-    "tree",
     "guest_cache",
     "available_functions_test",
 }

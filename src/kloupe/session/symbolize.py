@@ -47,7 +47,12 @@ class NoSymbols:
 
 
 class LiveNames(PlainNames):
-    """See `output.names.Names`. Answers are kept: an address, a user or a cgroup is looked up once."""
+    """See `output.names.Names`. Answers are kept: an address, a user or a cgroup is looked up once.
+
+    `places`: function of the kernel -> `file:line` of its definition or "", shown in kernel stacks where it is known.
+    """
+
+    places: Mapping[str, str] | None = None
 
     def __init__(
         self,
@@ -123,7 +128,10 @@ class LiveNames(PlainNames):
     def _plain_frame(self, stack: Stack, address: int, pid: int, binary: str) -> str:
         found: tuple[str, int] | tuple[str, int, str] | None
         found = self.symbolizer.user(pid, address, binary) if stack.user else self.symbolizer.kernel(address)
-        return f"        {found[0]}+{found[1]}\n" if found else f"        {address:#x}\n"
+        if found is None:
+            return f"        {address:#x}\n"
+        place = self.places[found[0]] if self.places is not None and not stack.user else ""
+        return f"        {found[0]}+{found[1]}{place and '@'}{place}\n"
 
     def _perf_frame(self, stack: Stack, address: int, pid: int, binary: str) -> str:
         if not stack.user:

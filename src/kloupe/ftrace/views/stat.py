@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ...base.record import field, record
 from ..events import Call, TraceEvent
@@ -104,8 +104,8 @@ def _us(value_ns: float) -> str:
     return f"{value_ns / 1000:.3f}"
 
 
-def render_stat(stats: dict[str, FunctionStat], by: str = "total") -> str:
-    """A table; times in microseconds."""
+def render_stat(stats: dict[str, FunctionStat], by: str = "total", places: Mapping[str, str] | None = None) -> str:
+    """A table; times in microseconds. `places`: function -> `file:line` of its definition, or ""; the last column."""
     head = [
         "function",
         "calls",
@@ -123,6 +123,9 @@ def render_stat(stats: dict[str, FunctionStat], by: str = "total") -> str:
         ]
         for s in ordered(stats, by)
     ]  # fmt: skip
+    if places is not None:
+        for row in [head, *rows]:
+            row.append("defined at" if row is head else places[row[0]])
     return render_table(head, rows)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from ..decode.signatures import show_arguments
 from ..events import Call, TraceEvent
@@ -10,8 +10,8 @@ from ..events import Call, TraceEvent
 _HEAD = f"{'TIME':>16} {'DURATION us':>12} {'SELF us':>12}  FUNCTION\n"
 
 
-def render_tree(items: Iterable[TraceEvent | Call]) -> Iterator[str]:
-    """Pieces of text, one for each outermost call or event."""
+def render_tree(items: Iterable[TraceEvent | Call], places: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Pieces of text, one for each outermost call or event. `places`: function -> `file:line` of its definition, or ""."""
     yield _HEAD
     task: tuple[int, str] | None = None
     for item in items:
@@ -21,17 +21,18 @@ def render_tree(items: Iterable[TraceEvent | Call]) -> Iterator[str]:
         if isinstance(item, TraceEvent):
             yield f"{item.time_ns / 1e9:>16.6f} {'':>12} {'':>12}  {item.system}:{item.name}: {item.text}\n"
         else:
-            yield "".join(_lines(item))
+            yield "".join(_lines(item, places))
 
 
-def _lines(root: Call) -> Iterator[str]:
+def _lines(root: Call, places: Mapping[str, str] | None) -> Iterator[str]:
     base = root.depth
     for call in root.walk():
         duration = f"{call.duration_ns / 1000:.3f}" if call.left else "?"
         own = f"{call.self_ns / 1000:.3f}" if call.left else "?"
         value = f" = {show_retval(call.retval)}" if call.retval is not None else ""
         mark = "" if call.entered else "  (began before the trace)"
-        name = f"{'  ' * (call.depth - base)}{call.function}({show_arguments(call.args)}){value}{mark}"
+        place = places[call.function] if places is not None else ""
+        name = f"{'  ' * (call.depth - base)}{call.function}({show_arguments(call.args)}){value}{place and '  # '}{place}{mark}"
         yield f"{call.start_ns / 1e9:>16.6f} {duration:>12} {own:>12}  {name}\n"
 
 
