@@ -64,7 +64,7 @@ def man_page() -> str:
         ".SH ENVIRONMENT",
         "Config variables can be set as \\fBBPFTRACE_\\fINAME\\fR or \\fBKLOUPE_\\fINAME\\fR; they win over the script's config block.",
         ".PP",
-        "KLOUPE_TREE names a kernel tree for source and syscall; with one, listings and messages about missing probes name places in it.",
+        "KLOUPE_TREE names a kernel tree for source and syscall; with one, listings, messages about missing probes, kernel stacks and the trees and tables of ftrace name places in it.",
         ".SH EXIT STATUS",
         "What the script's exit() says; 1 for mistakes in the script or on the command line, 2 for bad environment values, "
         "255 when the kernel refuses a program or a probe.",
