@@ -49,7 +49,7 @@ def run(line: CommandLine) -> int:
     _name_task()
     _check(line, "engine", ENGINES)
     _check(line, "mode", MODES)
-    _warn_ignored(line)
+    _check_wishes(line)
     mode = _mode(line)
     if line.has("replay"):
         from .replaying import replay
@@ -107,13 +107,15 @@ def _check(line: CommandLine, key: str, allowed: tuple[str, ...]) -> None:
         raise UsageError(f"USAGE: {name} must be one of {', '.join(allowed)}, not '{line.get(key)}'")
 
 
-def _warn_ignored(line: CommandLine) -> None:
-    """Say so when a file was asked for that will not be written."""
+def _check_wishes(line: CommandLine) -> None:
+    """Refuse what contradicts itself, and files that kloupe does not make (nothing is traced instead)."""
+    if line.has("child") and line.has("pid"):
+        raise UsageError("USAGE: Cannot use both -c and -p.")
     for key in ("aot", "emit_elf", "emit_llvm"):
-        if line.has(key) and not line.has("no_warnings"):
-            name = OPTIONS[key].names[0]
-            sys.stderr.write(
-                f"WARNING: {name} is ignored: kloupe uses no LLVM (--emit FILE keeps the compiled script)\n"
+        if line.has(key):
+            raise UsageError(
+                f"{OPTIONS[key].names[0]} is not supported: kloupe compiles without LLVM and makes no such files",
+                hint="--emit FILE.kimg keeps the compiled script, and `kloupe FILE.kimg` runs it.",
             )
 
 

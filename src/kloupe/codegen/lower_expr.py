@@ -11,7 +11,7 @@ from ..sema.rules_basic import builtin_row
 from ..stdlib.table import functions
 from .lower import Lowerer, lowers
 from .lower_events import runtime_error
-from .memory import store, zero
+from .memory import as_read, store, zero
 from .operand import Deferred, Mem, Operand, Scalar
 
 _UNSIGNED = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
@@ -348,7 +348,7 @@ def _part(lo: Lowerer, place: Mem, owner: CType, name: str, result: CType) -> Op
         assert member is not None
         part = place.at(member.offset, result, member.bit_offset, member.bit_size)
     if not part.type.is_scalar:
-        return part
+        return as_read(lo, part) if isinstance(owner, ct.Struct) else part
     value = lo.as_scalar(part)
     if lo.unit.kind == "iter" and part.space is Space.BPF and isinstance(result, ct.Pointer):
         _leave_at_the_end(lo, lo.reg(value))
@@ -383,7 +383,9 @@ def _index(lo: Lowerer, node: n.Index) -> Operand:
             index = _bounded(lo, index, owner, element)
         step = index if element.size == 1 else lo.b.alu("mul", index, element.size)
         part = Mem(lo.b.alu("add", lo.pointer(place), step), 0, result, place.space)
-    return Scalar(lo.as_scalar(part), result) if result.is_scalar else part
+    if result.is_scalar:
+        return Scalar(lo.as_scalar(part), result)
+    return as_read(lo, part) if ct.is_char_array(element) else part
 
 
 def _bounded(lo: Lowerer, index: Reg, owner: CType, element: CType) -> Reg:

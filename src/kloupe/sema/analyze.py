@@ -40,7 +40,7 @@ def analyze(program: n.Program, target: Target, options: CompileOptions, diagnos
     _declare_maps(analysis, diagnostics)
     for probe in program.probes:
         analysis.units += _units(probe, target, options, analysis, macros, diagnostics)
-    _check_program_count(analysis, diagnostics)
+    _check_counts(analysis, diagnostics)
     diagnostics.require_no_errors()
     _infer(analysis, target, options, c_types, macros, diagnostics)
     _check_maps(analysis, diagnostics)
@@ -132,14 +132,6 @@ def _units(
         served = served or bool(found)
     if not served:
         _report_missing(probe, policy, diagnostics, said=len(diagnostics.items) > before)
-    limit = int(analysis.config["max_probes"])
-    if len(points) > limit:
-        diagnostics.error(
-            probe.span,
-            f"Can't attach to {len(points)} probes because it exceeds the current limit of {limit} probes.",
-            hints=("You can increase the limit through the BPFTRACE_MAX_PROBES environment variable.",),
-        )
-        return []
     return _grouped(probe, points, target, context_matters, options)
 
 
@@ -249,7 +241,19 @@ def _state(analysis: Analysis) -> object:
     return (maps, variables, len(analysis.strings))
 
 
-def _check_program_count(analysis: Analysis, diagnostics: Diagnostics) -> None:
+def _check_counts(analysis: Analysis, diagnostics: Diagnostics) -> None:
+    """Neither more attach points nor more programs than the config allows."""
+    limit, total = int(analysis.config["max_probes"]), 0
+    for unit in analysis.units:
+        total += len(unit.points)
+        if total > limit:
+            total = sum(len(each.points) for each in analysis.units)
+            diagnostics.error(
+                unit.probe.span,
+                f"Can't attach to {total} probes because it exceeds the current limit of {limit} probes.",
+                hints=("You can increase the limit through the BPFTRACE_MAX_PROBES environment variable.",),
+            )
+            return
     limit = int(analysis.config["max_bpf_progs"])
     if len(analysis.units) > limit:
         diagnostics.error(

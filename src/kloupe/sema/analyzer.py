@@ -115,7 +115,8 @@ class Analyzer:
         self.scopes: list[dict[str, VariableInfo]] = [{}]
         self.depth = 0
         self.loops = 0
-        self.macro_chain: list[str] = []
+        self.is_last = False  # the statement at hand ends its block
+        self.macro_chain: list[n.MacroDef] = []
         self.assignment_span: Span | None = None
         self.reporting = False
 
@@ -130,10 +131,12 @@ class Analyzer:
     def statements(self, body: Iterable[n.Stmt]) -> None:
         """Check statements in order, in the current scope."""
         ended = False
+        body = tuple(body)
         for statement in body:
             if ended:
                 self.warning(statement.span, "Unreachable statement.")
                 ended = False
+            self.is_last = statement is body[-1]
             STMT_RULES[type(statement)](self, statement)
             ended = isinstance(statement, n.Jump) or _exits(statement)
 

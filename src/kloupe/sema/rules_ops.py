@@ -143,6 +143,8 @@ def _fold(an: Analyzer, node: n.Binary, a: int | bool | str, b: int | bool | str
         return an.error(node.span, _OVERFLOW)
     if isinstance(a, str) and isinstance(b, int) and node.op == "+" and not isinstance(b, bool):
         value = a[b:] if 0 <= b <= len(a) else ""
+    elif isinstance(a, str) and isinstance(b, str) and node.op == "+":
+        value = a + b
     if value is None:
         return None
     if isinstance(value, int) and not isinstance(value, bool):
@@ -450,6 +452,8 @@ def _member(an: Analyzer, element: n.Expr) -> CType:
     found = an.type_of(element)
     if isinstance(found, ct.Void):
         return an.error(element.span, "Tuple element cannot be void")
+    if ct.is_bucketed(found):
+        return an.error(element.span, f"Map type {found} cannot exist inside a tuple.")
     return ct.Int(8, found.signed) if isinstance(found, ct.Aggregate) else found
 
 

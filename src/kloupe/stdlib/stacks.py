@@ -40,6 +40,8 @@ def _infer_call(user: bool):  # type: ignore[no-untyped-def]
         from ..lang import nodes as n
 
         mode, limit = str(an.analysis.config["stack_mode"]), DEFAULT_LIMIT
+        if len(node.arguments) > 1 and not isinstance(node.arguments[0], (n.Identifier, n.TypeName)):
+            return an.error(node.span, "Expected stack mode as first argument")
         for argument in node.arguments:
             name = argument.name if isinstance(argument, (n.Identifier, n.TypeName)) else None
             if name in MODES:

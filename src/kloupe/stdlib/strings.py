@@ -8,7 +8,7 @@ from ..base import ctype as ct
 from ..base.ctype import CType, Space
 from ..codegen.operand import Deferred, Mem, Operand, Scalar
 from ..ir.ops import Reg, Value
-from .table import Function, register
+from .table import Function, constant_only, register
 
 if TYPE_CHECKING:
     from ..codegen.lower import Lowerer
@@ -28,11 +28,14 @@ def _expr(node: n.Call, index: int) -> n.Expr:
 
 
 def _str_infer(an: Analyzer, node: n.Call) -> CType:
+    from ..lang import nodes as n
+
     source = _expr(node, 0)
     found = an.unit.types[source]
     known = an.const(source)
-    if isinstance(known, str) or (isinstance(known, int) and _is_parameter(source)):
-        text = str(known) if not _is_missing_parameter(an, source) else ""
+    bounded = len(node.arguments) < 2 or an.int_const(node.arguments[1]) is not None
+    if bounded and (isinstance(known, str) or (isinstance(known, int) and _is_parameter(source))):
+        text = str(known) if not isinstance(source, n.PositionalParam) else _parameter_text(an, source)
         limit = an.int_const(node.arguments[1]) if len(node.arguments) > 1 else None
         if limit is not None and limit < 0:
             return an.error(node.span, f"str() cannot use negative length ({limit})")
@@ -65,10 +68,10 @@ def _is_parameter(node: n.Expr) -> bool:
     return isinstance(node, n.PositionalParam) or (isinstance(node, n.Binary) and _is_parameter(node.left))
 
 
-def _is_missing_parameter(an: Analyzer, node: n.Expr) -> bool:
-    from ..lang import nodes as n
-
-    return isinstance(node, n.PositionalParam) and node.index > len(an.options.params)
+def _parameter_text(an: Analyzer, node: n.PositionalParam) -> str:
+    """A parameter as it was given, also when it reads as a number; "" for a missing one."""
+    params = an.options.params
+    return params[node.index - 1] if 0 < node.index <= len(params) else ""
 
 
 def _source(lo: Lowerer, node: n.Expr) -> tuple[Value, Space]:
@@ -143,6 +146,9 @@ def _buf_infer(an: Analyzer, node: n.Call) -> CType:
     capacity = an.max_strlen if length is None else length
     if capacity < 0:
         return an.error(node.span, "buf() cannot use negative length")
+    held = _bytes_held(source, found)
+    if held is not None:
+        capacity = min(capacity, held)
     if capacity > an.max_strlen:
         an.warning(
             node.span,
@@ -152,12 +158,31 @@ def _buf_infer(an: Analyzer, node: n.Call) -> CType:
     return ct.Buffer(capacity)
 
 
+def _bytes_held(source: n.Expr, t: CType) -> int | None:
+    """How many bytes there are to read of a value that is no pointer; None for what is an address."""
+    from ..codegen.lower_strings import text_bytes
+    from ..lang import nodes as n
+
+    if isinstance(source, n.StringLiteral):
+        return len(text_bytes(source.value)) + 1  # all of it: a buffer does not end at a NUL
+    return t.size if isinstance(t, (ct.String, ct.Array)) and t.size else None
+
+
+def _buf_source(lo: Lowerer, source: n.Expr) -> tuple[Value, Space]:
+    from ..codegen.lower_strings import literal
+    from ..lang import nodes as n
+
+    if isinstance(source, n.StringLiteral):
+        return lo.pointer(lo.in_memory(literal(lo, source.value))), Space.BPF
+    return _source(lo, source)
+
+
 def _buf(lo: Lowerer, node: n.Call) -> Operand:
     from ..codegen.memory import check_read, zero
 
     t = lo.type(node)
     assert isinstance(t, ct.Buffer)
-    source, space = _source(lo, _expr(node, 0))
+    source, space = _buf_source(lo, _expr(node, 0))
     length: Value = t.capacity
     if len(node.arguments) > 1 and lo.const(node.arguments[1]) is None:
         length = capped(lo, lo.reg(lo.scalar(_expr(node, 1))), t.capacity)
@@ -354,10 +379,6 @@ def _strcap_infer(an: Analyzer, node: n.Call) -> CType:
     return an.error(node.span, "string-like values must be either strings, arrays or pointers")
 
 
-def _constant_only(lo: Lowerer, node: n.Call) -> Operand:
-    raise AssertionError("a constant needs no code")
-
-
 register(
     Function(
         "str",
@@ -381,7 +402,7 @@ register(
         _strncmp,
     ),
     Function("strlen", "uint64 strlen(string s)", "Length of a string.", ("any",), 1, _strlen_infer, _strlen),
-    Function("strcap", "int64 strcap(string s)", "Capacity of a string.", ("any",), 1, _strcap_infer, _constant_only),
+    Function("strcap", "int64 strcap(string s)", "Capacity of a string.", ("any",), 1, _strcap_infer, constant_only),
     Function(
         "strcontains",
         "bool strcontains(string haystack, string needle)",
