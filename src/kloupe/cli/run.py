@@ -248,7 +248,8 @@ def _write_image(path: str, image: Image) -> None:
 
 
 def _kinds(image: Image) -> set[str]:
-    return {spec.kind for program in image.programs for spec in program.attach}
+    """The kinds of probes as the script has them (a kprobe may be attached as fentry)."""
+    return {spec.name.partition(":")[0] for program in image.programs for spec in program.attach}
 
 
 def missing_privilege() -> str:

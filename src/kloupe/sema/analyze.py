@@ -14,7 +14,7 @@ from ..kernel.target import Target
 from ..lang import nodes as n
 from ..lang.macros import Macros
 from ..lang.parser import parse_defines
-from ..probes import check_attach_points, expand_attach_point
+from ..probes import check_attach_points, expand_attach_point, near_points
 from ..probes.model import ProbePoint
 from ..stdlib.library import library_macros
 from . import calls, rules_basic, rules_ops, rules_stmt  # noqa: F401  (they register their rules)
@@ -25,6 +25,9 @@ from .rules_ops import require_condition
 
 MAX_WALKS = 12
 DISPATCH_FROM = 8  # system-call tracepoints from which one program with a dispatch is cheaper
+_NO_POINTS = (
+    "Probe has no valid attach points. If this is expected, set the 'missing_probes' config variable to 'warn'."
+)
 _CONTEXT_NAMES = {"args", "retval", "ctx", "func", "probe", "cpid", "kstack", "ustack", "reg"}
 MAP_KINDS = ("hash", "lruhash", "percpuhash", "percpulruhash")
 
@@ -131,7 +134,14 @@ def _units(
         points += [point for point in found if _is_wanted(point, options)]
         served = served or bool(found)
     if not served:
-        _report_missing(probe, policy, diagnostics, said=len(diagnostics.items) > before)
+        if len(diagnostics.items) == before and policy == "error":
+            hints = [hint for ap in probe.attach_points for hint in near_points(ap, target, asked)]
+            diagnostics.error(probe.span, _NO_POINTS, hints=hints)
+        elif policy == "warn":
+            diagnostics.warning(
+                probe.span,
+                "Probe has no valid attach points. It is being removed which may cause issues with program behavior.",
+            )
     return _grouped(probe, points, target, context_matters, options)
 
 
@@ -167,20 +177,6 @@ def _grouped(
 def _alone(point: ProbePoint) -> bool:
     """Kinds with one point a program: those that user space runs, and tracing programs, which name their target at load."""
     return point.kind in ("begin", "end", "self", "test", "bench", "iter") or point.program_type == "tracing"
-
-
-def _report_missing(probe: n.Probe, policy: str, diagnostics: Diagnostics, *, said: bool) -> None:
-    """Nothing that the probe's patterns name is there."""
-    if policy == "error" and not said:
-        diagnostics.error(
-            probe.span,
-            "Probe has no valid attach points. If this is expected, set the 'missing_probes' config variable to 'warn'.",
-        )
-    elif policy == "warn":
-        diagnostics.warning(
-            probe.span,
-            "Probe has no valid attach points. It is being removed which may cause issues with program behavior.",
-        )
 
 
 def _infer(

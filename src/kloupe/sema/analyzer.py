@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base import ctype as ct
 from ..base.ctype import CType
-from ..base.diag import Diagnostics, Note
+from ..base.diag import Diagnostics, Note, did_you_mean
 from ..base.record import field, record
 from ..base.source import Span
 from ..kernel.target import Target
@@ -189,6 +189,10 @@ class Analyzer:
             if name in scope:
                 return scope[name]
         return None
+
+    def map_hints(self, name: str) -> tuple[str, ...]:
+        """Maps that are assigned to somewhere and have a name like this."""
+        return did_you_mean(name, [m.name for m in self.analysis.maps.values() if m.written and m.name != name])
 
     def declare(self, node: n.Node, name: str, span: Span) -> VariableInfo:
         """The variable that `node` declares in the current scope; the same one in every walk."""

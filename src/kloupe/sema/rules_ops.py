@@ -371,7 +371,14 @@ def _field(an: Analyzer, node: n.FieldAccess) -> CType:
         if member is None:
             return _no_field(an, node, found, list(found.field_names()))
         return loaded(an, bitfield_type(member), space)
-    return an.error(node.span, f"Can not access field '{node.field}' on expression of type '{found}'")
+    lacks_btf = isinstance(node.operand, n.Identifier) and node.operand.name == "curtask" and not an.target.has_btf
+    return an.error(
+        node.span,
+        f"Can not access field '{node.field}' on expression of type '{found}'",
+        hints=("This kernel offers no type information (BTF): cast it to a struct that the script defines.",)
+        if lacks_btf
+        else (),
+    )
 
 
 def bitfield_type(member: ct.Field) -> CType:

@@ -383,7 +383,7 @@ def _range_type(an: Analyzer, node: n.RangeExpr) -> CType:
 def _entry_type(an: Analyzer, node: n.Map) -> CType:
     info = an.map(node)
     if an.reporting and not info.written and not info.declared:
-        an.error(node.span, f"Undefined map: {node.name}")
+        an.error(node.span, f"Undefined map: {node.name}", hints=an.map_hints(node.name))
     info.read_in_kernel = info.looked_into = True
     if info.scalar:
         return an.error(node.span, f"{node.name} has no explicit keys (scalar map), and cannot be used for iteration")

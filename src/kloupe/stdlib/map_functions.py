@@ -25,7 +25,7 @@ def _known_map(an: Analyzer, node: n.Call) -> MapInfo | None:
         return None
     info = an.map(subject)
     if an.reporting and info.scalar is None and not info.declared:
-        an.error(subject.span, f"Undefined map: {subject.name}")
+        an.error(subject.span, f"Undefined map: {subject.name}", hints=an.map_hints(subject.name))
     return info
 
 

@@ -89,7 +89,7 @@ def _print_infer(an: Analyzer, node: n.Call) -> CType:
     if isinstance(subject, n.Map):
         an.map(subject)
         if info is None and an.reporting:
-            an.error(subject.span, f"Undefined map: {subject.name}")
+            an.error(subject.span, f"Undefined map: {subject.name}", hints=an.map_hints(subject.name))
         return ct.VOID
     if isinstance(subject, (n.TypeName, n.TypeOf)):
         return an.error(subject.span, "print() does not take a type")

@@ -49,6 +49,8 @@ def _infer_call(user: bool):  # type: ignore[no-untyped-def]
                 continue
             if name is not None and isinstance(argument, n.TypeName):
                 return an.error(node.span, f"Invalid stack mode: {name}", hints=(f"One of {', '.join(MODES)}.",))
+            if isinstance(argument, n.Identifier) and argument.name not in an.c_types.defines:
+                return an.error(node.span, f"Invalid stack mode: {name}", hints=(f"One of {', '.join(MODES)}.",))
             assert isinstance(argument, n.Expr)
             an.type_of(argument)
             value = an.int_const(argument)
