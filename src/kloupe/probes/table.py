@@ -100,7 +100,7 @@ def near_points(ap: AttachPoint, target: Target, options: ProbeOptions) -> tuple
     if ap.provider not in KINDS or not ap.parts or any(map(has_wildcard, (ap.provider, *ap.parts))):
         return ()
     listing = KINDS[ap.provider].listing(":".join((*ap.parts[:-1], "*")), target, options)
-    return did_you_mean(ap.parts[-1], {entry.rpartition(":")[2] for entry in listing})
+    return did_you_mean(ap.parts[-1], sorted({entry.rpartition(":")[2] for entry in listing}))
 
 
 def check_attach_points(probes: Sequence[Probe], diagnostics: Diagnostics) -> None:
