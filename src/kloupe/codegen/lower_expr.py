@@ -183,7 +183,7 @@ def condition(lo: Lowerer, node: n.Expr, yes: Block, no: Block) -> None:
     expansion = lo.unit.expansions.get(node)
     with lo.b.at(node.span):
         if known is not None:
-            lo.b.jump(yes if known or isinstance(known, str) else no)
+            lo.b.jump(yes if known else no)
         elif expansion is not None and not isinstance(expansion, n.BlockExpr):
             condition(lo, expansion, yes, no)
         elif isinstance(node, n.Unary) and node.op == "!":
@@ -193,8 +193,8 @@ def condition(lo: Lowerer, node: n.Expr, yes: Block, no: Block) -> None:
         elif isinstance(node, n.Binary) and node.op in _UNSIGNED:
             compare(lo, node, yes, no)
         elif isinstance(lo.type(node), ct.String):
-            lo.lower(node)
-            lo.b.jump(yes)
+            text = lo.in_memory(lo.lower(node))  # a string is true unless it is empty
+            lo.b.branch("ne", lo.b.load(text.base, text.offset, 1), 0, yes, no)
         else:
             lo.b.branch("ne", lo.reg(lo.scalar(node)), 0, yes, no)
 
