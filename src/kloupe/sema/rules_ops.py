@@ -142,7 +142,7 @@ def _fold(an: Analyzer, node: n.Binary, a: int | bool | str, b: int | bool | str
     except Overflow:
         return an.error(node.span, _OVERFLOW)
     if isinstance(a, str) and isinstance(b, int) and node.op == "+" and not isinstance(b, bool):
-        value = a[b:] if 0 <= b <= len(a) else ""
+        value = a.encode("utf-8", "surrogateescape")[b:].decode("utf-8", "surrogateescape") if b >= 0 else ""
     elif isinstance(a, str) and isinstance(b, str) and node.op == "+":
         value = a + b
     if value is None:

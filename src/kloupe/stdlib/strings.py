@@ -24,6 +24,16 @@ def _expr(node: n.Call, index: int) -> n.Expr:
     return argument
 
 
+def _bytes(text: str) -> bytes:
+    """The bytes of a constant: what programs count in."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _first(text: str, count: int | None) -> str:
+    """The first `count` bytes of a constant."""
+    return _bytes(text)[:count].decode("utf-8", "surrogateescape")
+
+
 # -- str --------------------------------------------------------------------------------------------------------
 
 
@@ -39,8 +49,9 @@ def _str_infer(an: Analyzer, node: n.Call) -> CType:
         limit = an.int_const(node.arguments[1]) if len(node.arguments) > 1 else None
         if limit is not None and limit < 0:
             return an.error(node.span, f"str() cannot use negative length ({limit})")
-        an.set_const(node, text if limit is None else text[:limit])
-        return ct.String(len(text.encode("utf-8", "surrogateescape")) + 1)
+        text = _first(text, limit)
+        an.set_const(node, text)
+        return ct.String(len(_bytes(text)) + 1)
     if not isinstance(found, (ct.Pointer, ct.Int, ct.String, ct.Array)):
         return an.error(source.span, f"str() expects an integer or a pointer type as first argument ({found} provided)")
     if len(node.arguments) > 1:
@@ -219,7 +230,7 @@ def _strncmp_infer(an: Analyzer, node: n.Call) -> CType:
         return an.error(node.arguments[2].span, "Builtin strncmp requires a non-negative literal")
     a, b = an.const(node.arguments[0]), an.const(node.arguments[1])
     if isinstance(a, str) and isinstance(b, str) and count is not None:
-        an.set_const(node, int(a[:count] != b[:count]))
+        an.set_const(node, int(_first(a, count) != _first(b, count)))
     return ct.UINT64
 
 
@@ -256,7 +267,7 @@ def _strncmp(lo: Lowerer, node: n.Call) -> Operand:
 def _strlen_infer(an: Analyzer, node: n.Call) -> CType:
     known = an.const(_expr(node, 0))
     if isinstance(known, str):
-        an.set_const(node, len(known.encode("utf-8", "surrogateescape")))
+        an.set_const(node, len(_bytes(known)))
     found = an.unit.types[_expr(node, 0)]
     if not isinstance(found, (ct.String, ct.Pointer, ct.Array)):
         return an.error(node.span, "string-like values must be either strings, arrays or pointers")
@@ -292,7 +303,7 @@ def _search_infer(result: CType):  # type: ignore[no-untyped-def]
         if not require_text(an, _expr(node, 0)) or not require_text(an, _expr(node, 1)):
             return ct.NONE
         if isinstance(a, str) and isinstance(b, str):
-            at = a.find(b)
+            at = _bytes(a).find(_bytes(b))
             an.set_const(node, at >= 0 if isinstance(result, ct.Bool) else at if at >= 0 else NOT_FOUND)
         return result
 
