@@ -211,3 +211,24 @@ def test_invalid_text_and_deep_nesting(tmp_path: Path) -> None:
     assert kloupe(str(file)).returncode == 1
     deep = kloupe("-e", "begin { print(" + "(" * 5000 + "1" + ")" * 5000 + "); }")
     assert deep.returncode == 1 and "Traceback" not in deep.stderr
+
+
+@pytest.mark.parametrize("option", ["--aot", "--emit-elf", "--emit-llvm"])
+def test_files_that_are_not_made_are_refused_and_nothing_runs(option: str, tmp_path: Path) -> None:
+    done = kloupe(*MACHINE, option, str(tmp_path / "out"), "-e", "begin { print(1); }")
+    assert done.returncode == 1 and not done.stdout
+    assert done.stderr.startswith(f"ERROR: {option} is not supported") and "--emit FILE.kimg" in done.stderr
+
+
+def test_a_command_and_a_process_at_once() -> None:
+    done = kloupe(*MACHINE, "-c", "true", "-p", "1", "-e", "begin { print(1); }")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "ERROR: USAGE: Cannot use both -c and -p.\n")
+
+
+def test_what_a_failed_command_of_system_says() -> None:
+    done = kloupe(*MACHINE, "-q", "--unsafe", "-e", 'begin { system("echo hi; exit 3"); system("kill -9 $$"); }')
+    assert done.stdout.startswith("hi\n")
+    assert done.stderr.splitlines() == [
+        "ERROR: system(): 'echo hi; exit 3' exited with status 3",
+        "ERROR: system(): 'kill -9 $$' was ended by signal 9",
+    ]

@@ -522,3 +522,10 @@ def test_close_twice():
     engine.load(image(begin(returning(0))))
     engine.close()
     engine.close()
+
+
+def test_stacks_are_as_deep_as_the_kernel_allows():
+    deepest = int(proc.read_text("/proc/sys/kernel/perf_event_max_stack"))
+    with KernelEngine() as engine:
+        engine.load(image(maps=(MapSpec(".kstack_1024", "stack_trace", 4, 8 * 1024, 64),)))
+        assert engine.map(".kstack_1024").spec.value_size == 8 * min(deepest, 1024)

@@ -1,7 +1,9 @@
 """Mistakes in attach points: the messages are bpftrace's, hints are ours."""
 
 import pytest
-from probe_fakes import FakeTarget, expand
+from probe_fakes import FakeTarget, ListingTarget, expand, written
+
+from kloupe.probes import ProbeOptions, near_points
 
 MISTAKES = [
     ("kprob:x", "Invalid probe type: kprob"),
@@ -46,7 +48,7 @@ MISTAKES = [
     ("fentry:shared", "ambiguous attach point, please specify module containing the function 'shared'"),
     ("uprobe:/bin/app", "uprobe probe type requires 2 or 3 arguments, found 1"),
     ("uprobe:/bin/nosuch:f", "uprobe target file '/bin/nosuch' does not exist or is not executable"),
-    ("uprobe:/etc/passwd:f", "uprobe target file '/etc/passwd' does not exist or is not executable"),
+    ("uprobe:/etc/passwd:f", "uprobe target file '/etc/passwd' is no ELF file that can be read"),
     ("uprobe:/bin/app:nosuchff", "No matches for uprobe /bin/app:nosuchff."),
     ("uprobe:/bin/app:xx:f", "unsupported language type: xx"),
     ("uprobe:/bin/app:", "uprobe should be attached to a function and/or address"),
@@ -143,3 +145,10 @@ def test_several_binaries_warn_and_take_the_first():
     found, messages, _ = expand("u:app:main")
     assert messages == ["attaching to uprobe target file '/usr/bin/app' but matched 2 binaries"]
     assert [point.name for point in found] == ["uprobe:/usr/bin/app:main"]
+
+
+def test_near_names_of_a_point_that_is_not_there():
+    options = ProbeOptions()
+    (hint,) = near_points(written("tracepoint:syscalls:sys_enter_opnat"), ListingTarget(), options)
+    assert hint.startswith("Did you mean 'sys_enter_openat'")
+    assert near_points(written("tracepoint:syscalls:sys_enter_opnat*"), ListingTarget(), options) == ()

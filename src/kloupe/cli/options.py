@@ -52,15 +52,15 @@ OPTIONS: dict[str, Option] = {
     "help": Option(("-h", "--help"), "", "print this help"),
     "mode": Option(("--mode",), "MODE", "test, bench, format, compiler-bench or codegen"),
     "verify_llvm_ir": Option(("--verify-llvm-ir",), "", "accepted for bpftrace's drivers", True),
-    "aot": Option(("--aot",), "FILE", "accepted for bpftrace's drivers", True),
+    "aot": Option(("--aot",), "FILE", "not supported; see --emit", True),
     "traceable_functions": Option(("--traceable-functions",), "FILE", "the kernel functions that can be traced"),
     "dwarf_pid": Option(("--dwarf-pid",), "PID", "accepted for bpftrace's drivers", True),
     "usdt_file_activation": Option(("--usdt-file-activation",), "", "accepted for bpftrace's drivers", True),
     "debuginfo": Option(("--debuginfo",), "DIR[:DIR]", "look here for separate debug files of programs"),
     "no_feature": Option(("--no-feature",), "FEATURES", "do without these kernel features"),
     "probe_filter": Option(("--probe-filter",), "REGEX", "only probes whose name matches"),
-    "emit_elf": Option(("--emit-elf",), "FILE", "accepted for bpftrace's drivers", True),
-    "emit_llvm": Option(("--emit-llvm",), "FILE", "accepted for bpftrace's drivers", True),
+    "emit_elf": Option(("--emit-elf",), "FILE", "not supported; see --emit", True),
+    "emit_llvm": Option(("--emit-llvm",), "FILE", "not supported; see --emit", True),
 }
 _BY_NAME = {name: key for key, option in OPTIONS.items() for name in option.names}
 USAGE = "USAGE:\n    kloupe [options] FILE\n    kloupe [options] -e PROGRAM\n    kloupe --help"

@@ -50,7 +50,7 @@ def run(line: CommandLine) -> int:
     _name_task()
     _check(line, "engine", ENGINES)
     _check(line, "mode", MODES)
-    _warn_ignored(line)
+    _check_wishes(line)
     mode = _mode(line)
     if line.has("replay"):
         from .replaying import replay
@@ -108,13 +108,15 @@ def _check(line: CommandLine, key: str, allowed: tuple[str, ...]) -> None:
         raise UsageError(f"USAGE: {name} must be one of {', '.join(allowed)}, not '{line.get(key)}'")
 
 
-def _warn_ignored(line: CommandLine) -> None:
-    """Say so when a file was asked for that will not be written."""
+def _check_wishes(line: CommandLine) -> None:
+    """Refuse what contradicts itself, and files that kloupe does not make (nothing is traced instead)."""
+    if line.has("child") and line.has("pid"):
+        raise UsageError("USAGE: Cannot use both -c and -p.")
     for key in ("aot", "emit_elf", "emit_llvm"):
-        if line.has(key) and not line.has("no_warnings"):
-            name = OPTIONS[key].names[0]
-            sys.stderr.write(
-                f"WARNING: {name} is ignored: kloupe uses no LLVM (--emit FILE keeps the compiled script)\n"
+        if line.has(key):
+            raise UsageError(
+                f"{OPTIONS[key].names[0]} is not supported: kloupe compiles without LLVM and makes no such files",
+                hint="--emit FILE.kimg keeps the compiled script, and `kloupe FILE.kimg` runs it.",
             )
 
 
@@ -247,7 +249,8 @@ def _write_image(path: str, image: Image) -> None:
 
 
 def _kinds(image: Image) -> set[str]:
-    return {spec.kind for program in image.programs for spec in program.attach}
+    """The kinds of probes as the script has them (a kprobe may be attached as fentry)."""
+    return {spec.name.partition(":")[0] for program in image.programs for spec in program.attach}
 
 
 def missing_privilege() -> str:

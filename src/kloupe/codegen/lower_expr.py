@@ -11,7 +11,7 @@ from ..sema.rules_basic import builtin_row
 from ..stdlib.table import functions
 from .lower import Lowerer, lowers
 from .lower_events import runtime_error
-from .memory import store, zero
+from .memory import as_read, store, zero
 from .operand import Deferred, Mem, Operand, Scalar
 
 _UNSIGNED = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
@@ -183,7 +183,7 @@ def condition(lo: Lowerer, node: n.Expr, yes: Block, no: Block) -> None:
     expansion = lo.unit.expansions.get(node)
     with lo.b.at(node.span):
         if known is not None:
-            lo.b.jump(yes if known or isinstance(known, str) else no)
+            lo.b.jump(yes if known else no)
         elif expansion is not None and not isinstance(expansion, n.BlockExpr):
             condition(lo, expansion, yes, no)
         elif isinstance(node, n.Unary) and node.op == "!":
@@ -193,8 +193,8 @@ def condition(lo: Lowerer, node: n.Expr, yes: Block, no: Block) -> None:
         elif isinstance(node, n.Binary) and node.op in _UNSIGNED:
             compare(lo, node, yes, no)
         elif isinstance(lo.type(node), ct.String):
-            lo.lower(node)
-            lo.b.jump(yes)
+            text = lo.in_memory(lo.lower(node))  # a string is true unless it is empty
+            lo.b.branch("ne", lo.b.load(text.base, text.offset, 1), 0, yes, no)
         else:
             lo.b.branch("ne", lo.reg(lo.scalar(node)), 0, yes, no)
 
@@ -348,7 +348,7 @@ def _part(lo: Lowerer, place: Mem, owner: CType, name: str, result: CType) -> Op
         assert member is not None
         part = place.at(member.offset, result, member.bit_offset, member.bit_size)
     if not part.type.is_scalar:
-        return part
+        return as_read(lo, part) if isinstance(owner, ct.Struct) else part
     value = lo.as_scalar(part)
     if lo.unit.kind == "iter" and part.space is Space.BPF and isinstance(result, ct.Pointer):
         _leave_at_the_end(lo, lo.reg(value))
@@ -383,7 +383,9 @@ def _index(lo: Lowerer, node: n.Index) -> Operand:
             index = _bounded(lo, index, owner, element)
         step = index if element.size == 1 else lo.b.alu("mul", index, element.size)
         part = Mem(lo.b.alu("add", lo.pointer(place), step), 0, result, place.space)
-    return Scalar(lo.as_scalar(part), result) if result.is_scalar else part
+    if result.is_scalar:
+        return Scalar(lo.as_scalar(part), result)
+    return as_read(lo, part) if ct.is_char_array(element) else part
 
 
 def _bounded(lo: Lowerer, index: Reg, owner: CType, element: CType) -> Reg:

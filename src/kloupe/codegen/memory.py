@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from ..base import ctype as ct
 from ..base.ctype import CType, Space
 from ..base.errors import InternalError
@@ -93,6 +95,20 @@ def _bitfield(lo: Lowerer, place: Mem) -> Value:
     return lo.b.alu("arsh" if signed else "rsh", value, 64 - place.bit_size)
 
 
+def _load_aligned(lo: Lowerer, place: Mem, size: int, signed: bool) -> Value:
+    """A number in BPF memory; in parts where it sits across its alignment, which the verifier refuses on the stack."""
+    if place.offset % size == 0:
+        return lo.b.load(place.base, place.offset, size, signed)
+    value: Value | None = None
+    for at, width in _chunks(size, place.offset):
+        shift = 8 * (at if sys.byteorder == "little" else size - at - width)
+        part: Value = lo.b.load(place.base, place.offset + at, width)
+        part = lo.b.alu("lsh", part, shift) if shift else part
+        value = part if value is None else lo.b.alu("or", value, part)
+    assert isinstance(value, Reg)
+    return lo.b.extend(value, size, signed) if size < 8 and signed else value
+
+
 def load_scalar(lo: Lowerer, place: Mem) -> Value:
     """The scalar at a place, extended as its type says."""
     t = place.type
@@ -107,7 +123,7 @@ def load_scalar(lo: Lowerer, place: Mem) -> Value:
         raise InternalError(f"a value of type {t} has no scalar form")
     signed = isinstance(t, (ct.Int, ct.Enum)) and t.signed
     if place.space is Space.BPF:
-        return lo.b.load(place.base, place.offset, size, signed)
+        return _load_aligned(lo, place, size, signed)
     slot = lo.b.slot(8)
     helper = _PROBE_READ[place.space]
     if size < 8:
@@ -196,6 +212,20 @@ def _store_string(lo: Lowerer, target: Mem, operand: Operand, clean: bool) -> No
     copy(lo, target, operand, min(size, source_size))
     if source_size > size:
         lo.b.store(target.base, target.offset + size - 1, 1, 0)
+
+
+def as_read(lo: Lowerer, part: Mem) -> Operand:
+    """A part of a value as its reader sees it: a char array in our own memory, whose type is a string one longer, gets its terminator."""
+    t = part.type
+    if part.space is not Space.BPF or not isinstance(t, ct.String):
+        return part
+
+    def into(target: Mem, clean: bool) -> None:
+        if clean:
+            zero(lo, target, target.type.size)
+        read_string(lo, target, min(t.size, target.type.size), lo.pointer(part), Space.BPF)
+
+    return Deferred(t, into)
 
 
 def zero_tail(lo: Lowerer, target: Mem, start: int) -> None:

@@ -163,6 +163,7 @@ class _Copier:
             n.Variable: self._variable,
             n.Map: self._map,
             n.Let: self._let,
+            n.Jump: self._jump,
             n.Identifier: self._identifier,
             n.TypeName: self._type_name,
             n.Cast: self._cast,
@@ -193,6 +194,12 @@ class _Copier:
             where = Span(node.span.source, node.span.start, node.variable.span.end).within(self.parent)
             self.diagnostics.error(where, f"Variable declaration shadows macro arg {node.variable.name}")
         copied: n.Let = _rebuild(node, self.copy, self.parent)
+        return copied
+
+    def _jump(self, node: n.Jump) -> n.Jump:
+        if node.kind == "return":
+            self.diagnostics.error(node.span.within(self.parent), "'return' statement is not allowed in a macro")
+        copied: n.Jump = _rebuild(node, self.copy, self.parent)
         return copied
 
     def _identifier(self, node: n.Identifier) -> Any:

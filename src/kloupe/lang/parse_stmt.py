@@ -121,7 +121,12 @@ class StmtParser(ExprParser):
             self.advance()
         elif not isinstance(expr, (n.IfExpr, n.BlockExpr)):
             self.error("expected ';'")
-        body.append(n.ExprStmt(expr.span, expr) if self.keep_form else as_statement(expr))
+        statement = as_statement(expr)
+        if self.keep_form:
+            statement = n.ExprStmt(expr.span, expr)
+        elif isinstance(statement, n.ExprStmt):
+            statement = n.ExprStmt(self.span_from(expr.span.start), expr)
+        body.append(statement)
         return None
 
     def _parse_assignment(self, body: list[n.Stmt]) -> n.Expr | None:
@@ -186,9 +191,8 @@ class StmtParser(ExprParser):
         value = None
         if kind == "return" and self.text not in (";", "}"):
             value = self.parse_expression()
-        span = self.span_from(start)
         self.end_statement()
-        return n.Jump(span, kind, value)
+        return n.Jump(self.span_from(start), kind, value)
 
     def _parse_while(self, start: int) -> n.Stmt:
         self.advance()

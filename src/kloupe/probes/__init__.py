@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from .model import Context, Dispatch, Kind, ProbeOptions, ProbePoint, TaskFlags
-from .table import KINDS, check_attach_points, expand_attach_point
+from .table import KINDS, check_attach_points, expand_attach_point, near_points
 
 __all__ = [
     "KINDS",
@@ -19,4 +19,5 @@ __all__ = [
     "TaskFlags",
     "check_attach_points",
     "expand_attach_point",
+    "near_points",
 ]

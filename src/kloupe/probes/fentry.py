@@ -52,8 +52,10 @@ def _one_function(asking: Asking, module: str, written: str, name: str, *, retur
     if point is not None:
         return (point,)
     function = target.function(name, module)
-    if function is not None and why_not(function, target):
-        hints: tuple[str, ...] = (f"{name} cannot be traced this way: {why_not(function, target)}.",)
+    if not target.has_btf:
+        hints: tuple[str, ...] = (f"{asking.kind} needs kernel type information (BTF); a kprobe does without.",)
+    elif function is not None and why_not(function, target):
+        hints = (f"{name} cannot be traced this way: {why_not(function, target)}.",)
     else:
         hints = kf.near_functions(target, name)
     shown = module if there else written

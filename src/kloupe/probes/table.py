@@ -95,6 +95,14 @@ def _expand_wild_provider(
     return points
 
 
+def near_points(ap: AttachPoint, target: Target, options: ProbeOptions) -> tuple[str, ...]:
+    """A hint with names like the last part of an attach point that matched nothing; () for patterns."""
+    if ap.provider not in KINDS or not ap.parts or any(map(has_wildcard, (ap.provider, *ap.parts))):
+        return ()
+    listing = KINDS[ap.provider].listing(":".join((*ap.parts[:-1], "*")), target, options)
+    return did_you_mean(ap.parts[-1], sorted({entry.rpartition(":")[2] for entry in listing}))
+
+
 def check_attach_points(probes: Sequence[Probe], diagnostics: Diagnostics) -> None:
     """Mistakes over several attach points: a name used by two tests or benchmarks, an iterator that is not alone."""
     first: dict[tuple[str, str], AttachPoint] = {}

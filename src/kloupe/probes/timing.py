@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..base.diag import did_you_mean
 from ..kernel.target import Target
 from .asking import Asking
 from .integers import parse_integer
@@ -37,7 +36,7 @@ def parse_timing(asking: Asking) -> tuple[str, int] | None:
         asking.error(f"{kind} probe must have unit of time")
         return None
     if unit not in UNITS_NS:
-        asking.error(f"{unit} is not an accepted unit of time", hints=did_you_mean(unit, UNITS_NS))
+        asking.error(f"{unit} is not an accepted unit of time", hints=(f"One of {', '.join(UNITS_NS)}.",))
         good = False
     if count <= 0:
         asking.error(f"{kind} frequency should be a positive integer")

@@ -67,8 +67,9 @@ def open_binaries(asking: Asking, written: str, *, flat: bool = False) -> list[B
             if flat and isinstance(error, FormatError):
                 binaries.append(FlatFile(path))
             elif not wild:
-                message = f"{asking.kind} target file '{written}' does not exist or is not executable"
-                asking.error(message, hints=(f"{error}.",))
+                broken = isinstance(error, FormatError)
+                problem = "is no ELF file that can be read" if broken else "does not exist or is not executable"
+                asking.error(f"{asking.kind} target file '{written}' {problem}", hints=(f"{error}.",))
     return binaries
 
 

@@ -15,7 +15,7 @@ from .asking import Asking
 from .contexts import no_arguments, registers_type, values_signature
 from .model import Context, Kind, ProbeOptions, ProbePoint
 from .uprobe import binary_paths, open_binaries
-from .wildcard import matcher
+from .wildcard import has_wildcard, matcher
 
 
 def expand(ap: AttachPoint, target: Target, options: ProbeOptions, diagnostics: Diagnostics) -> Sequence[ProbePoint]:
@@ -39,12 +39,16 @@ def expand(ap: AttachPoint, target: Target, options: ProbeOptions, diagnostics: 
             return ()
         written = "*" if options.pid else options.child_path
     found = []
-    for binary in open_binaries(asking, written):
+    binaries = open_binaries(asking, written)
+    for binary in binaries:
         seen: dict[tuple[str, str], int] = {}
         for probe in _matching(binary, provider or "*", name):
             marker = (probe.provider, probe.name)
             found.append(_point(asking, binary, probe, seen.get(marker, 0)))
             seen[marker] = seen.get(marker, 0) + 1
+    if binaries and provider and not found and not any(map(has_wildcard, (written, provider, name))):
+        known = [probe.name for binary in binaries for probe in _matching(binary, "*", "*")]
+        asking.report_missing(f"{binaries[0].path}:{provider}:{name}", known)
     return found
 
 

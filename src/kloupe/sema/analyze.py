@@ -14,7 +14,7 @@ from ..kernel.target import Target
 from ..lang import nodes as n
 from ..lang.macros import Macros
 from ..lang.parser import parse_defines
-from ..probes import check_attach_points, expand_attach_point
+from ..probes import check_attach_points, expand_attach_point, near_points
 from ..probes.model import ProbePoint
 from ..stdlib.library import library_macros
 from . import calls, rules_basic, rules_ops, rules_stmt  # noqa: F401  (they register their rules)
@@ -25,6 +25,9 @@ from .rules_ops import require_condition
 
 MAX_WALKS = 12
 DISPATCH_FROM = 8  # system-call tracepoints from which one program with a dispatch is cheaper
+_NO_POINTS = (
+    "Probe has no valid attach points. If this is expected, set the 'missing_probes' config variable to 'warn'."
+)
 _CONTEXT_NAMES = {"args", "retval", "ctx", "func", "probe", "cpid", "kstack", "ustack", "reg"}
 MAP_KINDS = ("hash", "lruhash", "percpuhash", "percpulruhash")
 
@@ -40,7 +43,7 @@ def analyze(program: n.Program, target: Target, options: CompileOptions, diagnos
     _declare_maps(analysis, diagnostics)
     for probe in program.probes:
         analysis.units += _units(probe, target, options, analysis, macros, diagnostics)
-    _check_program_count(analysis, diagnostics)
+    _check_counts(analysis, diagnostics)
     diagnostics.require_no_errors()
     _infer(analysis, target, options, c_types, macros, diagnostics)
     _check_maps(analysis, diagnostics)
@@ -131,15 +134,14 @@ def _units(
         points += [point for point in found if _is_wanted(point, options)]
         served = served or bool(found)
     if not served:
-        _report_missing(probe, policy, diagnostics, said=len(diagnostics.items) > before)
-    limit = int(analysis.config["max_probes"])
-    if len(points) > limit:
-        diagnostics.error(
-            probe.span,
-            f"Can't attach to {len(points)} probes because it exceeds the current limit of {limit} probes.",
-            hints=("You can increase the limit through the BPFTRACE_MAX_PROBES environment variable.",),
-        )
-        return []
+        if len(diagnostics.items) == before and policy == "error":
+            hints = [hint for ap in probe.attach_points for hint in near_points(ap, target, asked)]
+            diagnostics.error(probe.span, _NO_POINTS, hints=hints)
+        elif policy == "warn":
+            diagnostics.warning(
+                probe.span,
+                "Probe has no valid attach points. It is being removed which may cause issues with program behavior.",
+            )
     return _grouped(probe, points, target, context_matters, options)
 
 
@@ -175,20 +177,6 @@ def _grouped(
 def _alone(point: ProbePoint) -> bool:
     """Kinds with one point a program: those that user space runs, and tracing programs, which name their target at load."""
     return point.kind in ("begin", "end", "self", "test", "bench", "iter") or point.program_type == "tracing"
-
-
-def _report_missing(probe: n.Probe, policy: str, diagnostics: Diagnostics, *, said: bool) -> None:
-    """Nothing that the probe's patterns name is there."""
-    if policy == "error" and not said:
-        diagnostics.error(
-            probe.span,
-            "Probe has no valid attach points. If this is expected, set the 'missing_probes' config variable to 'warn'.",
-        )
-    elif policy == "warn":
-        diagnostics.warning(
-            probe.span,
-            "Probe has no valid attach points. It is being removed which may cause issues with program behavior.",
-        )
 
 
 def _infer(
@@ -249,7 +237,19 @@ def _state(analysis: Analysis) -> object:
     return (maps, variables, len(analysis.strings))
 
 
-def _check_program_count(analysis: Analysis, diagnostics: Diagnostics) -> None:
+def _check_counts(analysis: Analysis, diagnostics: Diagnostics) -> None:
+    """Neither more attach points nor more programs than the config allows."""
+    limit, total = int(analysis.config["max_probes"]), 0
+    for unit in analysis.units:
+        total += len(unit.points)
+        if total > limit:
+            total = sum(len(each.points) for each in analysis.units)
+            diagnostics.error(
+                unit.probe.span,
+                f"Can't attach to {total} probes because it exceeds the current limit of {limit} probes.",
+                hints=("You can increase the limit through the BPFTRACE_MAX_PROBES environment variable.",),
+            )
+            return
     limit = int(analysis.config["max_bpf_progs"])
     if len(analysis.units) > limit:
         diagnostics.error(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base import ctype as ct
 from ..base.ctype import CType
-from ..base.diag import Diagnostics, Note
+from ..base.diag import Diagnostics, Note, did_you_mean
 from ..base.record import field, record
 from ..base.source import Span
 from ..kernel.target import Target
@@ -115,7 +115,8 @@ class Analyzer:
         self.scopes: list[dict[str, VariableInfo]] = [{}]
         self.depth = 0
         self.loops = 0
-        self.macro_chain: list[str] = []
+        self.is_last = False  # the statement at hand ends its block
+        self.macro_chain: list[n.MacroDef] = []
         self.assignment_span: Span | None = None
         self.reporting = False
 
@@ -130,10 +131,12 @@ class Analyzer:
     def statements(self, body: Iterable[n.Stmt]) -> None:
         """Check statements in order, in the current scope."""
         ended = False
+        body = tuple(body)
         for statement in body:
             if ended:
                 self.warning(statement.span, "Unreachable statement.")
                 ended = False
+            self.is_last = statement is body[-1]
             STMT_RULES[type(statement)](self, statement)
             ended = isinstance(statement, n.Jump) or _exits(statement)
 
@@ -186,6 +189,10 @@ class Analyzer:
             if name in scope:
                 return scope[name]
         return None
+
+    def map_hints(self, name: str) -> tuple[str, ...]:
+        """Maps that are assigned to somewhere and have a name like this."""
+        return did_you_mean(name, [m.name for m in self.analysis.maps.values() if m.written and m.name != name])
 
     def declare(self, node: n.Node, name: str, span: Span) -> VariableInfo:
         """The variable that `node` declares in the current scope; the same one in every walk."""

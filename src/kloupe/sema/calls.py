@@ -13,7 +13,6 @@ from .rules_ops import as_integer
 from .typenames import resolve_type
 
 _UNSAFE_BY_FLAG = ("override", "signal", "signal_thread", "write_user")  # these have other words for it
-_COUNTS = {0: "no arguments", 1: "one argument", 2: "two arguments", 3: "three arguments", 4: "four arguments"}
 
 
 @expr_rule(n.Call)
@@ -58,7 +57,7 @@ def _as_identifier(an: Analyzer, node: n.Call) -> n.Expr:
 
 
 def _plural(count: int) -> str:
-    return _COUNTS.get(count, f"{count} arguments")
+    return {0: "no arguments", 1: "one argument"}.get(count, f"{count} arguments")
 
 
 def _check_count(an: Analyzer, node: n.Call, row: Function) -> bool:

@@ -11,6 +11,7 @@ from ..lang import nodes as n
 from ..stdlib.table import Builtin, builtins, functions
 from .analyzer import Analyzer, expr_rule
 from .expand import expand_macro
+from .fold import INT64_MIN, UINT64_MAX
 
 _NUMBERED = re.compile(r"s?arg(\d+)")
 _NUMBER = re.compile(r"[-+]?(0[xX][0-9a-fA-F]+|[0-9]+)$")
@@ -50,7 +51,8 @@ def param_value(text: str) -> int | str:
         value = int(digits, base)
     except ValueError:
         return text
-    return -value if text.startswith("-") else value
+    value = -value if text.startswith("-") else value
+    return value if INT64_MIN <= value <= UINT64_MAX else text
 
 
 @expr_rule(n.PositionalParam)

@@ -142,7 +142,9 @@ def _fold(an: Analyzer, node: n.Binary, a: int | bool | str, b: int | bool | str
     except Overflow:
         return an.error(node.span, _OVERFLOW)
     if isinstance(a, str) and isinstance(b, int) and node.op == "+" and not isinstance(b, bool):
-        value = a[b:] if 0 <= b <= len(a) else ""
+        value = a.encode("utf-8", "surrogateescape")[b:].decode("utf-8", "surrogateescape") if b >= 0 else ""
+    elif isinstance(a, str) and isinstance(b, str) and node.op == "+":
+        value = a + b
     if value is None:
         return None
     if isinstance(value, int) and not isinstance(value, bool):
@@ -369,7 +371,14 @@ def _field(an: Analyzer, node: n.FieldAccess) -> CType:
         if member is None:
             return _no_field(an, node, found, list(found.field_names()))
         return loaded(an, bitfield_type(member), space)
-    return an.error(node.span, f"Can not access field '{node.field}' on expression of type '{found}'")
+    lacks_btf = isinstance(node.operand, n.Identifier) and node.operand.name == "curtask" and not an.target.has_btf
+    return an.error(
+        node.span,
+        f"Can not access field '{node.field}' on expression of type '{found}'",
+        hints=("This kernel offers no type information (BTF): cast it to a struct that the script defines.",)
+        if lacks_btf
+        else (),
+    )
 
 
 def bitfield_type(member: ct.Field) -> CType:
@@ -450,6 +459,8 @@ def _member(an: Analyzer, element: n.Expr) -> CType:
     found = an.type_of(element)
     if isinstance(found, ct.Void):
         return an.error(element.span, "Tuple element cannot be void")
+    if ct.is_bucketed(found):
+        return an.error(element.span, f"Map type {found} cannot exist inside a tuple.")
     return ct.Int(8, found.signed) if isinstance(found, ct.Aggregate) else found
 
 

@@ -14,6 +14,10 @@ from .rules_ops import as_integer, join_values, require_condition, warn_of_cast
 from .typenames import resolve_type
 
 MAX_UNROLL = 100
+_DIFFERENT_BUCKETS = {
+    "hist": "Different bits in a single hist unsupported",
+    "lhist": "Different lhist bounds in a single map unsupported",
+}
 
 
 def note_value(an: Analyzer, grows: Growing, found: CType, node: n.Expr, name: str, what: str) -> bool:
@@ -74,6 +78,9 @@ def _report_mismatch(
     an: Analyzer, grows: Growing, known: CType, found: CType, node: n.Expr, name: str, what: str
 ) -> None:
     span = an.assignment_span or node.span
+    if isinstance(known, ct.Histogram) and isinstance(found, ct.Histogram) and known.kind == found.kind:
+        an.error(node.span, _DIFFERENT_BUCKETS[known.kind])
+        return
     an.error(
         span,
         f"Type mismatch for {name}: trying to assign value of type '{found}' when {what} already has a type '{known}'",
@@ -170,13 +177,14 @@ def _block(an: Analyzer, node: n.Block) -> None:
 
 @stmt_rule(n.ExprStmt)
 def _expression(an: Analyzer, node: n.ExprStmt) -> None:
+    is_last = an.is_last
     found = an.type_of(node.value)
     value = node.value
     quiet = isinstance(value, (n.IncDec, n.Ternary, n.IfExpr)) or isinstance(found, (ct.Void, ct.NoneType))
     if isinstance(value, n.Call) and value in an.unit.stray_updates:
         return
     if not quiet:
-        an.warning(value.span, "Return value discarded.")
+        an.warning(value.span if is_last else node.span, "Return value discarded.")  # as bpftrace places it
 
 
 @stmt_rule(n.Discard)
@@ -203,7 +211,10 @@ def _let(an: Analyzer, node: n.Let) -> None:
         )
     info = an.declare(node, name, node.span)
     an.unit.variables[node.variable] = info
-    if declared is not None:
+    if declared in (ct.String(0), ct.Buffer(0)):  # written without a size: as long as what is assigned
+        least = ct.String(1) if isinstance(declared, ct.String) else declared
+        info.grows.known = join(info.grows.known, least) or info.grows.known
+    elif declared is not None:
         info.grows.declared = an.spaced(declared)
     if node.value is not None and found is not None:
         info.assigned = True
@@ -372,14 +383,14 @@ def _range_type(an: Analyzer, node: n.RangeExpr) -> CType:
 def _entry_type(an: Analyzer, node: n.Map) -> CType:
     info = an.map(node)
     if an.reporting and not info.written and not info.declared:
-        an.error(node.span, f"Undefined map: {node.name}")
+        an.error(node.span, f"Undefined map: {node.name}", hints=an.map_hints(node.name))
     info.read_in_kernel = info.looked_into = True
     if info.scalar:
         return an.error(node.span, f"{node.name} has no explicit keys (scalar map), and cannot be used for iteration")
-    if ct.is_bucketed(info.value_type):
-        return an.error(node.span, f"Loop expression does not support type: {info.value_type}")
     value = info.value_type
-    if isinstance(value, ct.Aggregate) and value.kind != "stats":
+    if ct.is_bucketed(value) or (isinstance(value, ct.Aggregate) and value.kind == "stats"):
+        return an.error(node.span, f"Loop expression does not support type: {value}")
+    if isinstance(value, ct.Aggregate):
         value = ct.Int(8, value.signed)
     return ct.Tuple((info.key.type, value))
 

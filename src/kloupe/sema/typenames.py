@@ -6,6 +6,7 @@ from ..base import ctype as ct
 from ..base.ctype import CType
 from ..base.diag import did_you_mean
 from ..base.errors import KloupeError
+from ..kernel.target import ListingFacts
 from ..lang import nodes as n
 from .analyzer import Analyzer
 
@@ -63,12 +64,23 @@ def resolve_type(an: Analyzer, written: n.TypeName | n.TypeOf) -> CType | None:
             modifiers.pop(0)
         base = _named(an, written.name)
     if base is None:
-        known = (*C_NAMES, *an.c_types.typedefs, *(f"{k} {name}" for k, name in an.c_types.structs))
-        an.error(written.span, f'Cannot resolve unknown type "{written.name}"', hints=did_you_mean(written.name, known))
+        an.error(written.span, f'Cannot resolve unknown type "{written.name}"', hints=_hints(an, written.name))
         return None
     for modifier in modifiers:
         base = ct.Pointer(base) if modifier == "*" else ct.Array(base, int(modifier))
     return base
+
+
+def _hints(an: Analyzer, name: str) -> tuple[str, ...]:
+    """What may have been meant by a type that there is not, or why it is not known."""
+    known = [*C_NAMES, *an.c_types.typedefs, *(f"{k} {name}" for k, name in an.c_types.structs)]
+    kind, _, tag = name.partition(" ")
+    if tag and an.reporting:
+        if not an.target.has_btf:
+            return (f"This kernel offers no type information (BTF): define the {kind} in the script.",)
+        if isinstance(an.target, ListingFacts):
+            known += an.target.type_names(f"{kind} {tag[:1]}*")
+    return did_you_mean(name, known)
 
 
 def _named(an: Analyzer, name: str) -> CType | None:

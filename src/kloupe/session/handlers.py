@@ -180,7 +180,11 @@ def _system(scene: Scene, spec: EventSpec) -> Handler:
             if scene.interrupted:
                 return
             scene.out.tick()
-            scene.out.plain("syscall", scene.outside.run(command))
+            printed, status = scene.outside.run(command)
+            scene.out.plain("syscall", printed)
+            if status:
+                how = f"exited with status {status}" if status > 0 else f"was ended by signal {-status}"
+                scene.out.note("ERROR", f"system(): '{text_of_bytes(command)}' {how}")
 
     return Handler(handle)
 

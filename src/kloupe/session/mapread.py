@@ -8,6 +8,7 @@ from typing import Any
 
 from ..base.ctype import (
     Aggregate,
+    Bool,
     Buffer,
     CType,
     Enum,
@@ -42,9 +43,7 @@ def key_order(t: CType) -> SortKey:
     if isinstance(t, Int):
         half, full = 1 << 8 * t.size - 1, 1 << 8 * t.size
         return lambda value: value - full if value >= half else value
-    if isinstance(t, (Enum, Pointer, Buffer)):
-        return lambda value: value
-    if isinstance(t, (Opaque, Stack)):
+    if isinstance(t, (Bool, Enum, Pointer, Buffer, Opaque, Stack)):
         return lambda value: value
     if isinstance(t, String):
         return bytes_of_text

@@ -12,8 +12,8 @@ class Outside(Protocol):
     def now_s(self) -> int:
         """Seconds since 1970."""
 
-    def run(self, command: bytes) -> bytes:
-        """What a shell command prints."""
+    def run(self, command: bytes) -> tuple[bytes, int]:
+        """What a shell command prints, and its status: as of `$?`, or minus a signal's number."""
 
     def read(self, path: bytes, limit: int) -> bytes:
         """The first `limit` bytes of a file. Raises OSError, ValueError."""
@@ -26,12 +26,12 @@ class LiveOutside:
         """See `Outside`."""
         return int(time.time())
 
-    def run(self, command: bytes) -> bytes:
+    def run(self, command: bytes) -> tuple[bytes, int]:
         """See `Outside`."""
         import subprocess
 
         done = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-        return done.stdout
+        return done.stdout, done.returncode
 
     def read(self, path: bytes, limit: int) -> bytes:
         """See `Outside`."""

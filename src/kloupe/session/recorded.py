@@ -78,11 +78,11 @@ class RecordingOutside:
         self._writer.add_answer(TIME, [], now, once=False)
         return now
 
-    def run(self, command: bytes) -> bytes:
+    def run(self, command: bytes) -> tuple[bytes, int]:
         """See `Outside`."""
-        printed = self._outside.run(command)
-        self._writer.add_answer(COMMAND, [command.hex()], printed.hex(), once=False)
-        return printed
+        printed, status = self._outside.run(command)
+        self._writer.add_answer(COMMAND, [command.hex()], [printed.hex(), status], once=False)
+        return printed, status
 
     def read(self, path: bytes, limit: int) -> bytes:
         """See `Outside`."""
@@ -163,10 +163,12 @@ class ReplayOutside:
         now_ns = clock.now_ns if clock is not None else self._clocks["monotonic"]
         return int(now_ns - self._clocks["monotonic"] + self._clocks["wall"]) // 1_000_000_000
 
-    def run(self, command: bytes) -> bytes:
+    def run(self, command: bytes) -> tuple[bytes, int]:
         """See `Outside`."""
         found = self._next(COMMAND, [command.hex()])
-        return bytes.fromhex(found) if isinstance(found, str) else b""
+        if isinstance(found, list) and len(found) == 2:
+            return bytes.fromhex(found[0]), int(found[1])
+        return (bytes.fromhex(found) if isinstance(found, str) else b""), 0  # recordings had no status at first
 
     def read(self, path: bytes, limit: int) -> bytes:
         """See `Outside`. Raises OSError as it was recorded, or when the file was not read then."""

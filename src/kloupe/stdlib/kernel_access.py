@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..base import ctype as ct
 from ..base.ctype import CType, Space
 from ..codegen.operand import Mem, Operand, Scalar
-from .table import Function, register
+from .table import Function, constant_only, register
 
 if TYPE_CHECKING:
     from ..codegen.lower import Lowerer
@@ -24,10 +24,6 @@ def _expr(node: n.Call, index: int) -> n.Expr:
     argument = node.arguments[index]
     assert isinstance(argument, n.Expr)
     return argument
-
-
-def _constant_only(lo: Lowerer, node: n.Call) -> Operand:
-    raise AssertionError("a constant needs no code")
 
 
 # -- debugf -----------------------------------------------------------------------------------------------------
@@ -197,7 +193,7 @@ register(
         ("literal",),
         1,
         _kfunc_allowed,
-        _constant_only,
+        constant_only,
     ),
     Function(
         "kfunc_exist",
@@ -206,6 +202,6 @@ register(
         ("literal",),
         1,
         _kfunc_exist,
-        _constant_only,
+        constant_only,
     ),
 )

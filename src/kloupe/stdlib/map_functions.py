@@ -25,7 +25,7 @@ def _known_map(an: Analyzer, node: n.Call) -> MapInfo | None:
         return None
     info = an.map(subject)
     if an.reporting and info.scalar is None and not info.declared:
-        an.error(subject.span, f"Undefined map: {subject.name}")
+        an.error(subject.span, f"Undefined map: {subject.name}", hints=an.map_hints(subject.name))
     return info
 
 
@@ -59,6 +59,17 @@ def _keyed(an: Analyzer, node: n.Call) -> CType:
     if info.scalar:
         return an.error(node.span, f"call to {node.name}() expects a map with explicit keys (non-scalar map)")
     note_key(an, info, key)
+    return _unless_bucketed(an, node, info)
+
+
+def _unless_bucketed(an: Analyzer, node: n.Call, info: MapInfo) -> CType:
+    """Histograms are spread over an entry per bucket: a single key of theirs cannot be asked for."""
+    if ct.is_bucketed(info.value_type):
+        return an.error(
+            node.span,
+            f"{node.name}() does not support maps of type {info.value_type}",
+            hints=("clear() removes everything in the map.",),
+        )
     return ct.BOOL
 
 
@@ -73,7 +84,7 @@ def _delete_infer(an: Analyzer, node: n.Call) -> CType:
         subject_info = an.map(subject.map)
         note_key(an, subject_info, subject.key)
         subject_info.looked_into = True
-        return ct.BOOL
+        return _unless_bucketed(an, node, subject_info)
     info = _known_map(an, node)
     if info is not None and info.scalar is False:
         return an.error(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..sema.analyzer import Analyzer
 
 _INTEGER_KINDS = set("diuxXoc")
+_FLOAT_KINDS = set("aAeEfFgGn")  # no value is one: kernel programs have no floating point
 MAX_JOIN_STRINGS, MAX_JOIN_BYTES = 16, 1024
 
 
@@ -30,7 +31,7 @@ def _accepts(kind: str, t: CType) -> bool:
         return isinstance(t, (ct.Buffer, ct.Array, ct.String))
     if kind == "gr":
         return isinstance(t, ct.Int)
-    return True
+    return kind not in _FLOAT_KINDS or isinstance(t, ct.Float)
 
 
 def check_format(an: Analyzer, node: n.Call) -> CType:
@@ -88,15 +89,20 @@ def _print_infer(an: Analyzer, node: n.Call) -> CType:
     if isinstance(subject, n.Map):
         an.map(subject)
         if info is None and an.reporting:
-            an.error(subject.span, f"Undefined map: {subject.name}")
+            an.error(subject.span, f"Undefined map: {subject.name}", hints=an.map_hints(subject.name))
         return ct.VOID
     if isinstance(subject, (n.TypeName, n.TypeOf)):
         return an.error(subject.span, "print() does not take a type")
     if len(node.arguments) > 1:
-        return an.error(node.span, "top and div arguments may only be used on a whole map")
+        return an.error(node.span, f"Non-map print() only takes 1 argument, {len(node.arguments)} found")
     found = an.type_of(subject)
     if isinstance(found, ct.Void):
         return an.error(node.span, "void type passed to print() is not printable")
+    if ct.is_bucketed(found):
+        return an.error(
+            node.span,
+            f"Map type {found} cannot print the value of individual keys. You must print the whole map.",
+        )
     return ct.VOID
 
 
@@ -128,7 +134,7 @@ def _print_element(lo: Lowerer, node: n.Call, subject: n.MapAccess) -> Operand:
     key_type = spec_of(lo, info).key_type
     assert key_type is not None
     key = lo.lower(subject.key)
-    if isinstance(info.value_type, ct.Aggregate) or ct.is_bucketed(info.value_type):
+    if isinstance(info.value_type, ct.Aggregate):
         emit_event(lo, lo.event("print_entry", [key_type], node.span, map=info.name), [key])
         return lo.nothing()
     value = lo.lower(subject)

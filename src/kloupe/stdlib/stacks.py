@@ -40,12 +40,16 @@ def _infer_call(user: bool):  # type: ignore[no-untyped-def]
         from ..lang import nodes as n
 
         mode, limit = str(an.analysis.config["stack_mode"]), DEFAULT_LIMIT
+        if len(node.arguments) > 1 and not isinstance(node.arguments[0], (n.Identifier, n.TypeName)):
+            return an.error(node.span, "Expected stack mode as first argument")
         for argument in node.arguments:
             name = argument.name if isinstance(argument, (n.Identifier, n.TypeName)) else None
             if name in MODES:
                 mode = name or mode
                 continue
             if name is not None and isinstance(argument, n.TypeName):
+                return an.error(node.span, f"Invalid stack mode: {name}", hints=(f"One of {', '.join(MODES)}.",))
+            if isinstance(argument, n.Identifier) and argument.name not in an.c_types.defines:
                 return an.error(node.span, f"Invalid stack mode: {name}", hints=(f"One of {', '.join(MODES)}.",))
             assert isinstance(argument, n.Expr)
             an.type_of(argument)

@@ -8,7 +8,7 @@ from ..base import ctype as ct
 from ..base.ctype import CType, Space
 from ..codegen.operand import Deferred, Mem, Operand, Scalar
 from ..ir.ops import Reg, Value
-from .table import Function, register
+from .table import Function, constant_only, register
 
 if TYPE_CHECKING:
     from ..codegen.lower import Lowerer
@@ -24,20 +24,34 @@ def _expr(node: n.Call, index: int) -> n.Expr:
     return argument
 
 
+def _bytes(text: str) -> bytes:
+    """The bytes of a constant: what programs count in."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _first(text: str, count: int | None) -> str:
+    """The first `count` bytes of a constant."""
+    return _bytes(text)[:count].decode("utf-8", "surrogateescape")
+
+
 # -- str --------------------------------------------------------------------------------------------------------
 
 
 def _str_infer(an: Analyzer, node: n.Call) -> CType:
+    from ..lang import nodes as n
+
     source = _expr(node, 0)
     found = an.unit.types[source]
     known = an.const(source)
-    if isinstance(known, str) or (isinstance(known, int) and _is_parameter(source)):
-        text = str(known) if not _is_missing_parameter(an, source) else ""
+    bounded = len(node.arguments) < 2 or an.int_const(node.arguments[1]) is not None
+    if bounded and (isinstance(known, str) or (isinstance(known, int) and _is_parameter(source))):
+        text = str(known) if not isinstance(source, n.PositionalParam) else _parameter_text(an, source)
         limit = an.int_const(node.arguments[1]) if len(node.arguments) > 1 else None
         if limit is not None and limit < 0:
             return an.error(node.span, f"str() cannot use negative length ({limit})")
-        an.set_const(node, text if limit is None else text[:limit])
-        return ct.String(len(text.encode("utf-8", "surrogateescape")) + 1)
+        text = _first(text, limit)
+        an.set_const(node, text)
+        return ct.String(len(_bytes(text)) + 1)
     if not isinstance(found, (ct.Pointer, ct.Int, ct.String, ct.Array)):
         return an.error(source.span, f"str() expects an integer or a pointer type as first argument ({found} provided)")
     if len(node.arguments) > 1:
@@ -65,10 +79,10 @@ def _is_parameter(node: n.Expr) -> bool:
     return isinstance(node, n.PositionalParam) or (isinstance(node, n.Binary) and _is_parameter(node.left))
 
 
-def _is_missing_parameter(an: Analyzer, node: n.Expr) -> bool:
-    from ..lang import nodes as n
-
-    return isinstance(node, n.PositionalParam) and node.index > len(an.options.params)
+def _parameter_text(an: Analyzer, node: n.PositionalParam) -> str:
+    """A parameter as it was given, also when it reads as a number; "" for a missing one."""
+    params = an.options.params
+    return params[node.index - 1] if 0 < node.index <= len(params) else ""
 
 
 def _source(lo: Lowerer, node: n.Expr) -> tuple[Value, Space]:
@@ -143,6 +157,9 @@ def _buf_infer(an: Analyzer, node: n.Call) -> CType:
     capacity = an.max_strlen if length is None else length
     if capacity < 0:
         return an.error(node.span, "buf() cannot use negative length")
+    held = _bytes_held(source, found)
+    if held is not None:
+        capacity = min(capacity, held)
     if capacity > an.max_strlen:
         an.warning(
             node.span,
@@ -152,12 +169,31 @@ def _buf_infer(an: Analyzer, node: n.Call) -> CType:
     return ct.Buffer(capacity)
 
 
+def _bytes_held(source: n.Expr, t: CType) -> int | None:
+    """How many bytes there are to read of a value that is no pointer; None for what is an address."""
+    from ..codegen.lower_strings import text_bytes
+    from ..lang import nodes as n
+
+    if isinstance(source, n.StringLiteral):
+        return len(text_bytes(source.value)) + 1  # all of it: a buffer does not end at a NUL
+    return t.size if isinstance(t, (ct.String, ct.Array)) and t.size else None
+
+
+def _buf_source(lo: Lowerer, source: n.Expr) -> tuple[Value, Space]:
+    from ..codegen.lower_strings import literal
+    from ..lang import nodes as n
+
+    if isinstance(source, n.StringLiteral):
+        return lo.pointer(lo.in_memory(literal(lo, source.value))), Space.BPF
+    return _source(lo, source)
+
+
 def _buf(lo: Lowerer, node: n.Call) -> Operand:
     from ..codegen.memory import check_read, zero
 
     t = lo.type(node)
     assert isinstance(t, ct.Buffer)
-    source, space = _source(lo, _expr(node, 0))
+    source, space = _buf_source(lo, _expr(node, 0))
     length: Value = t.capacity
     if len(node.arguments) > 1 and lo.const(node.arguments[1]) is None:
         length = capped(lo, lo.reg(lo.scalar(_expr(node, 1))), t.capacity)
@@ -194,7 +230,7 @@ def _strncmp_infer(an: Analyzer, node: n.Call) -> CType:
         return an.error(node.arguments[2].span, "Builtin strncmp requires a non-negative literal")
     a, b = an.const(node.arguments[0]), an.const(node.arguments[1])
     if isinstance(a, str) and isinstance(b, str) and count is not None:
-        an.set_const(node, int(a[:count] != b[:count]))
+        an.set_const(node, int(_first(a, count) != _first(b, count)))
     return ct.UINT64
 
 
@@ -231,7 +267,7 @@ def _strncmp(lo: Lowerer, node: n.Call) -> Operand:
 def _strlen_infer(an: Analyzer, node: n.Call) -> CType:
     known = an.const(_expr(node, 0))
     if isinstance(known, str):
-        an.set_const(node, len(known.encode("utf-8", "surrogateescape")))
+        an.set_const(node, len(_bytes(known)))
     found = an.unit.types[_expr(node, 0)]
     if not isinstance(found, (ct.String, ct.Pointer, ct.Array)):
         return an.error(node.span, "string-like values must be either strings, arrays or pointers")
@@ -267,7 +303,7 @@ def _search_infer(result: CType):  # type: ignore[no-untyped-def]
         if not require_text(an, _expr(node, 0)) or not require_text(an, _expr(node, 1)):
             return ct.NONE
         if isinstance(a, str) and isinstance(b, str):
-            at = a.find(b)
+            at = _bytes(a).find(_bytes(b))
             an.set_const(node, at >= 0 if isinstance(result, ct.Bool) else at if at >= 0 else NOT_FOUND)
         return result
 
@@ -354,10 +390,6 @@ def _strcap_infer(an: Analyzer, node: n.Call) -> CType:
     return an.error(node.span, "string-like values must be either strings, arrays or pointers")
 
 
-def _constant_only(lo: Lowerer, node: n.Call) -> Operand:
-    raise AssertionError("a constant needs no code")
-
-
 register(
     Function(
         "str",
@@ -381,7 +413,7 @@ register(
         _strncmp,
     ),
     Function("strlen", "uint64 strlen(string s)", "Length of a string.", ("any",), 1, _strlen_infer, _strlen),
-    Function("strcap", "int64 strcap(string s)", "Capacity of a string.", ("any",), 1, _strcap_infer, _constant_only),
+    Function("strcap", "int64 strcap(string s)", "Capacity of a string.", ("any",), 1, _strcap_infer, constant_only),
     Function(
         "strcontains",
         "bool strcontains(string haystack, string needle)",

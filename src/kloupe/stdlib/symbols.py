@@ -8,7 +8,7 @@ from ..base import ctype as ct
 from ..base.ctype import CType, Space
 from ..codegen.operand import Deferred, Mem, Operand, Scalar
 from ..ir.ops import Value
-from .table import Function, register
+from .table import Function, constant_only, register
 
 if TYPE_CHECKING:
     from ..codegen.lower import Lowerer
@@ -111,10 +111,6 @@ def _uaddr_moved(lo: Lowerer, node: n.Call) -> Operand:
     probed = around.address + offset - around.file_offset if around is not None else offset
     now = register_value(lo, lo.target.arch.instruction_pointer)
     return Scalar(lo.b.alu("add", now, lo.b.const(symbol.address - probed)), lo.type(node))
-
-
-def _constant_only(lo: Lowerer, node: n.Call) -> Operand:
-    raise AssertionError("a constant needs no code")
 
 
 # -- network ----------------------------------------------------------------------------------------------------
@@ -264,7 +260,7 @@ register(
     ),
     Function("usym", "usym_t usym(uint64 addr)", "Name of a user address.", ("int",), 1, _gives(ct.USYM), _usym),
     Function(
-        "kaddr", "uint64 kaddr(string name)", "Address of a kernel symbol.", ("literal",), 1, _kaddr, _constant_only
+        "kaddr", "uint64 kaddr(string name)", "Address of a kernel symbol.", ("literal",), 1, _kaddr, constant_only
     ),
     Function(
         "uaddr",
@@ -287,7 +283,7 @@ register(
         ("literal",),
         1,
         _cgroupid,
-        _constant_only,
+        constant_only,
     ),
     Function(
         "cgroup_path",

@@ -10,7 +10,7 @@ from ..base.ctype import CType, Space
 from ..base.errors import UsageError
 from ..codegen.operand import Operand, Scalar
 from .symbols import word
-from .table import Function, register
+from .table import Function, constant_only, register
 
 if TYPE_CHECKING:
     from ..codegen.lower import Lowerer
@@ -117,14 +117,18 @@ def _getopt_infer(an: Analyzer, node: n.Call) -> CType:
             words = {"true": True, "1": True, "false": False, "0": False, None: True}
             word = text.lower() if text is not None else None
             if word not in words:
-                raise UsageError(f"program command line option --{name} invalid bool (value: {text})")
+                raise UsageError(
+                    f"program command line option --{name} expects a boolean (e.g. 'true') (value: {text})"
+                )
             value = words[word]
         elif isinstance(default, str):
             value = text or ""
         else:
             number = param_value(text or "")
             if isinstance(number, str):
-                raise UsageError(f"program command line option --{name} invalid integer (value: {text})")
+                raise UsageError(
+                    f"program command line option --{name} expects an integer (value: {'true' if text is None else text})"
+                )
             value = number & ((1 << 64) - 1) if number < 0 <= int(default or 0) else number
     if value is None:
         return an.error(node.span, "getopt() needs a literal as its default")
@@ -134,10 +138,6 @@ def _getopt_infer(an: Analyzer, node: n.Call) -> CType:
     if isinstance(value, str):
         return ct.String(len(value.encode("utf-8", "surrogateescape")) + 1)
     return ct.INT64 if value < 1 << 63 else ct.UINT64
-
-
-def _constant_only(lo: Lowerer, node: n.Call) -> Operand:
-    raise AssertionError("a constant needs no code")
 
 
 def _fail_infer(an: Analyzer, node: n.Call) -> CType:
@@ -278,7 +278,7 @@ register(
         ("literal", "any", "literal"),
         1,
         _getopt_infer,
-        _constant_only,
+        constant_only,
     ),
     Function(
         "fail",
@@ -309,7 +309,7 @@ register(
             ("lazy",),
             1,
             _type_test(test),
-            _constant_only,
+            constant_only,
         )
         for name, test in _TESTS.items()
     ),

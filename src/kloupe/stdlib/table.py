@@ -68,6 +68,11 @@ def register(*rows: Function | Builtin) -> None:
             _builtins[row.name] = row
 
 
+def constant_only(lo: Lowerer, node: n.Expr) -> Operand:
+    """The `lower` of a row whose value is always known when compiling."""
+    raise AssertionError("a constant needs no code")
+
+
 def _load() -> None:
     global _loaded
     if not _loaded:

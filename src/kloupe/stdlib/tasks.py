@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..base import ctype as ct
 from ..base.ctype import CType
 from ..codegen.operand import Deferred, Mem, Operand, Scalar
-from .table import Builtin, Function, register
+from .table import Builtin, Function, constant_only, register
 
 if TYPE_CHECKING:
     from ..codegen.lower import Lowerer
@@ -238,7 +238,10 @@ register(
 # -- functions --------------------------------------------------------------------------------------------------
 
 
-def _has_cpid(an: Analyzer, node: n.Call) -> CType:
+_HAS_CPID_DOC = "Whether -c started a child."
+
+
+def _has_cpid(an: Analyzer, node: n.Expr) -> CType:
     an.set_const(node, an.options.child_pid != 0)
     return ct.BOOL
 
@@ -267,7 +270,8 @@ def _comm_of(lo: Lowerer, node: n.Call) -> Operand:
 
 
 register(
-    Function("has_cpid", "bool has_cpid()", "Whether -c started a child.", (), 0, _has_cpid),
+    Function("has_cpid", "bool has_cpid()", _HAS_CPID_DOC, (), 0, _has_cpid),
+    Builtin("has_cpid", "bool", _HAS_CPID_DOC, _has_cpid, constant_only),
     Function(
         "comm",
         "string comm(uint32 pid)",

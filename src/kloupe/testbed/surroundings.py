@@ -91,11 +91,11 @@ class ScriptedOutside:
         """See `Outside`."""
         return (WALL_NS + self._clock.now_ns) // 1_000_000_000
 
-    def run(self, command: bytes) -> bytes:
+    def run(self, command: bytes) -> tuple[bytes, int]:
         """See `Outside`."""
         text = command.decode("utf-8", "replace")
         self.asked.append(text)
-        return self._commands.get(text, "").encode()
+        return self._commands.get(text, "").encode(), 0
 
     def read(self, path: bytes, limit: int) -> bytes:
         """See `Outside`."""

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from ...base.errors import InternalError, KloupeError
 from ...base.layout import align_up
+from ...base.record import replace
 from ...bpf.program_types import MAP_FLAGS, MAP_TYPES, PER_CPU_MAP_KINDS
 from ...host import bpf, bpf_map, proc
 from ...image import MapSpec
@@ -18,6 +19,7 @@ from .refusal import explain_refusal
 T = TypeVar("T")
 
 _BATCH_BYTES = 1 << 18
+_BUILD_ID_BYTES = 32  # struct bpf_stack_build_id
 _NO_BATCH = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, bpf.ENOTSUPP}
 
 
@@ -145,6 +147,8 @@ def _chunks(packed: bytes, size: int, count: int) -> Iterable[bytes]:
 def create_map(spec: MapSpec, made: Mapping[str, KernelMap] | None = None) -> KernelMap:
     """Make a map, fill it with `initial` or with its members among `made`, freeze it if read-only. Raises TargetError."""
     members = [(made or {})[name] for name in spec.members]
+    if spec.kind == "stack_trace":
+        spec = _as_deep_as_allowed(spec)
     kind = MAP_TYPES.get(spec.kind)
     if kind is None:
         raise InternalError(f"map {spec.name}: unknown kind {spec.kind}")
@@ -168,6 +172,15 @@ def create_map(spec: MapSpec, made: Mapping[str, KernelMap] | None = None) -> Ke
         created.close()
         raise
     return created
+
+
+def _as_deep_as_allowed(spec: MapSpec) -> MapSpec:
+    """The map with as many frames as the kernel keeps at most; it refuses maps for more (stack_map_alloc() in kernel/bpf/stackmap.c)."""
+    most = proc.read_text("/proc/sys/kernel/perf_event_max_stack")
+    if most is None:
+        return spec
+    frame_bytes = _BUILD_ID_BYTES if spec.flags & MAP_FLAGS["stack_build_id"] else 8
+    return replace(spec, value_size=min(spec.value_size, int(most) * frame_bytes))
 
 
 def _create(kind: int, spec: MapSpec, flags: int, inner_fd: int) -> int:
