@@ -48,6 +48,7 @@ class Tracer:
         self.active = True  # whether programs run at stops
         self.on_end: Callable[[int, int], None] = lambda pid, status: None
         self.on_leave: Callable[[int], None] = lambda pid: None
+        self.on_exec: Callable[[int], None] = lambda pid: None  # and of each process that runs another program
         self.queue: deque[tuple[int, int]] = deque()  # stops that were taken while waiting for another
         self.places = UserPlaces(routes.user)
         self.trap = TRAPS[facts.arch.name]
@@ -306,6 +307,7 @@ class Tracer:
         if self.places and self.active:
             self.places.place(process.space)
         self.on_leave(process.pid)
+        self.on_exec(process.pid)
         self.resume(thread)
 
     def _on_exit_event(self, thread: Thread, number: int) -> None:
