@@ -61,6 +61,46 @@ def test_kloupe_does_not_follow_itself() -> None:
     assert (done.returncode, done.stderr) == (1, "ERROR: process 1 is kloupe itself\n")
 
 
+def test_the_tracepoints_that_can_be_followed_are_listed_with_their_arguments() -> None:
+    """The lecture's `-lv`, without tracefs."""
+    words = [kloupe_words()[0], "-m", "kloupe"]
+    done = run(without_privileges(*words, "-lv", "tracepoint:syscalls:sys_enter_read"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        *("tracepoint:syscalls:sys_enter_read", "    int __syscall_nr", "    unsigned int fd", "    char * buf"),
+        "    size_t count",
+    ]
+    assert "these are the tracepoints that work without, with -c or -p" in done.stderr
+    everything = run(without_privileges(*words, "-l")).stdout.splitlines()
+    assert "tracepoint:sched:sched_process_exec" in everything and "kprobe:vfs_read" in everything
+
+
+def test_the_doctor_says_what_works_without_privileges() -> None:
+    done = run(without_privileges(kloupe_words()[0], "-m", "kloupe", "doctor"))
+    assert re.search(r"^yes +processes of your own are followed", done.stdout, re.MULTILINE), done.stdout
+    assert re.search(r"^no +privileges: .*\(-c COMMAND, -p PID\)", done.stdout, re.MULTILINE)
+
+
+def test_a_process_that_is_traced_already_is_refused_with_its_tracer() -> None:
+    words = kloupe_words("-p", "PID", "-e", "interval:s:20 { exit() }")
+    first = subprocess.Popen(["sleep", "30"])
+    words[words.index("PID")] = str(first.pid)
+    tracer = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        while "TracerPid:\t0" in Path(f"/proc/{first.pid}/status").read_text():
+            assert tracer.poll() is None
+        done = run(words)
+        assert done.returncode
+        assert re.match(
+            rf"ERROR: cannot trace process {first.pid}: process \d+ \(.+\) traces it already\nHINT", done.stderr
+        )
+    finally:
+        tracer.terminate()
+        tracer.communicate()
+        first.kill()
+        first.wait()
+
+
 def test_what_the_kernel_would_be_needed_for_is_refused() -> None:
     words = [*kloupe_words("-e", "kprobe:vfs_read { }")]
     done = run(without_privileges(*[word for word in words if word not in ("--engine", "ptrace")]))

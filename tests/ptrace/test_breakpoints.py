@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -39,6 +40,27 @@ def test_libraries_get_their_breakpoints_when_they_are_mapped() -> None:
     out = follow("sh -c 'ls / >/dev/null; ls / > /dev/null'", script)
     counts = [line.split(": ")[1] for line in lines_with(out, "@")]
     assert len(counts) == 2 and counts[0] == counts[1] and int(counts[0]) >= 2
+
+
+def test_a_library_that_is_loaded_again_in_its_old_place_has_them_again(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    library = build(tmp_path / "own", "int seven(int n) { return n * 7; }", "-shared", "-fPIC")
+    code = f"import ctypes, _ctypes\nfor n in range(4):\n lib = ctypes.CDLL('{library}')\n print(lib.seven(n))\n _ctypes.dlclose(lib._handle)\n"
+    script = f"uprobe:{library}:seven {{ @ = count(); }} uretprobe:{library}:seven {{ @sum = sum(retval); }}"
+    out = follow(f'{sys.executable} -c "{code}"', script)
+    assert out.split() == ["0", "7", "14", "21", "@:", "4", "@sum:", "42"]
+
+
+def test_threads_that_are_seen_before_their_makers_say_so_lose_no_return(tmp_path: Path) -> None:
+    """Some of 400 short threads run, and call the function, before the kernel reports their creation."""
+    source = THREADS.replace("t[4]", "t[400]").replace("i < 4", "i < 400").replace("total[4]", "total[400]")
+    program = build(tmp_path, source)
+    script = (
+        f"uprobe:{program}:leaf {{ @ = count(); }} uretprobe:{program}:leaf {{ @r = count(); }}"
+        "tracepoint:syscalls:sys_exit_clone,tracepoint:syscalls:sys_exit_clone3 { if (args.ret == 0) { @born = count(); } else { @made = count(); } }"
+    )
+    out = follow(f"{program} 2", script)
+    assert lines_with(out, "@") == ["@: 800", "@born: 400", "@made: 400", "@r: 800"]
 
 
 def test_markers_and_their_semaphore(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The pieces: packaged formats, emulated instructions, frame tables, filters."""
 
+import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from kloupe.binfmt.elf import Elf
 from kloupe.binfmt.unwind import Layout, evaluate, unwind
 from kloupe.engine.ptrace.emulate import does_same_elsewhere, emulate
 from kloupe.engine.ptrace.records import RecordLayout
+from kloupe.engine.ptrace.tracee import withheld_privileges
 from kloupe.host.ptrace import RET_ALLOW, RET_TRACE, make_filter
 from kloupe.kernel.packaged import PackagedTarget
 from layers import cannot_run
@@ -219,3 +222,18 @@ def test_filters_stop_at_wanted_calls_only() -> None:
     assert _judge(code, 0, arch=0x40000003) == RET_ALLOW
     assert [_judge(make_filter("x86_64", None), n) for n in (0, 300, 9999, 0xFFFFFFFF)] == [RET_TRACE] * 4
     assert _judge(make_filter("x86_64", None), 0, arch=0x40000003) == RET_ALLOW
+
+
+def test_programs_that_would_get_privileges_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "sleep"
+    shutil.copy("/bin/sleep", program)
+    program.chmod(0o4755)
+    child = subprocess.Popen([str(program), "30"])
+    try:
+        assert withheld_privileges(child.pid) == ""
+        monkeypatch.setattr(os, "geteuid", lambda: 4242)  # whose file it is not
+        assert withheld_privileges(child.pid) == str(program)
+        assert withheld_privileges(0) == ""
+    finally:
+        child.kill()
+        child.wait()

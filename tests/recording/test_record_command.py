@@ -53,6 +53,28 @@ def test_many_system_calls_are_recorded_under_their_own_names(tmp_path):
     assert run("--replay", path).stdout == (tmp_path / "out").read_text()
 
 
+def test_functions_of_a_library_are_found_by_any_of_its_names_and_without_its_file(tmp_path):
+    import shutil
+
+    path, library = str(tmp_path / "r.klr"), str(tmp_path / "libcopied.so")
+    found = next(
+        line.split()[-1]
+        for line in Path("/proc/self/maps").read_text().splitlines()
+        if "/libc.so" in line or "/libc-" in line
+    )
+    shutil.copy(found, library)
+    code = f"import ctypes; lib = ctypes.CDLL('{library}'); [lib.labs(n) for n in (1, 2, 3)]"
+    script = f"uprobe:{library}:labs {{ @ = sum(arg0); }} uretprobe:{library}:labs {{ @r = sum(retval); }}"
+    command = f'{sys.executable} -c "{code}"'
+    live = run("--engine", "ptrace", "--record", path, "-c", command, "-e", script)
+    assert (live.returncode, live.stdout.split()) == (0, ["@:", "6", "@r:", "6"]), live.stderr
+    os.remove(library)
+    for name in (library, "libcopied", f"{tmp_path}/lib*"):
+        again = run("--replay", path, "-e", f"uprobe:{name}:labs {{ @[probe] = sum(arg0); }}")
+        assert again.stdout.split() == [f"@[uprobe:{library}:labs]:", "6"], again.stderr
+    assert run("--replay", path, "-e", f"uprobe:{library}:abs {{ }}").returncode
+
+
 @pytest.mark.parametrize("engine", ["machine", *engines()])
 def test_killed_at_any_moment_it_is_read_to_its_last_block(tmp_path, engine):
     """Whatever was written before the kill is there, and a replay of it gives the same counts as reading it."""

@@ -1,5 +1,6 @@
 """The file: read back to its last complete block, whatever happened to the rest; damage is a FormatError."""
 
+import json
 import random
 import tracemalloc
 from contextlib import suppress
@@ -9,7 +10,8 @@ from scripted import READ, read_call, record, replay
 
 from kloupe.base.errors import FormatError, UsageError
 from kloupe.recording import write
-from kloupe.recording.format import RUNS, encode_block
+from kloupe.recording.format import ANSWERS, END, RUNS, STACKS, encode_block
+from kloupe.recording.meta import read_meta
 from kloupe.recording.read import Recording
 from kloupe.recording.write import RecordingWriter
 
@@ -152,3 +154,51 @@ def test_other_files_are_no_recordings(tmp_path):
         Recording(str(path))
     with pytest.raises(UsageError, match="cannot read"):
         Recording(str(tmp_path / "missing"))
+
+
+TAMPERED = {
+    "clocks": {"clocks": {"monotonic": -1, "boot": 0, "tai": 0, "wall": 0}},
+    "task": {"task": {"pid": 1}},
+    "cpus": {"cpus": 10**12},
+    "formats": {"formats": {"a:b": 1}},
+    "stack_maps": {"stack_maps": [".ustack_x9x"]},
+    "points": {"points": [[1]]},
+}
+
+
+@pytest.mark.parametrize("name", TAMPERED)
+def test_a_description_with_impossible_values_is_refused(recorded, tmp_path, name):
+    """Checksums hold against accidents, not against whoever wrote the file."""
+    meta = Recording(str(recorded)).meta
+    fields = json.loads(meta.to_bytes()) | TAMPERED[name]
+    with pytest.raises(FormatError, match=f"not a recording's .*{name}"):
+        read_meta(json.dumps(fields).encode(), "f")
+
+
+@pytest.mark.parametrize(
+    "kind, content",
+    [
+        (STACKS, [[0, 1, [-1]]]),
+        (STACKS, [[0, 1, [1 << 64]]]),
+        (ANSWERS, [["ksym", [1], ["name", "x"]]]),
+        (ANSWERS, [["file", ["61"], [None, 1]]]),
+        (ANSWERS, [["command", ["61"], "no hex"]]),
+        (ANSWERS, [["time", [], -1]]),
+        (ANSWERS, [[None, [], 1]]),
+        (END, {"runs": None}),
+    ],
+)
+def test_facts_that_cannot_be_are_refused(recorded, tmp_path, kind, content):
+    path = tmp_path / "facts.klr"
+    data = recorded.read_bytes()
+    path.write_bytes(data[: data.index(encode_block(RUNS, b"")[:8])] + encode_block(kind, json.dumps(content).encode()))
+    with pytest.raises(FormatError, match="not what it should be"):
+        Recording(str(path))
+
+
+def test_answers_of_later_versions_are_left_alone(recorded, tmp_path):
+    path = tmp_path / "later.klr"
+    data = recorded.read_bytes()
+    later = json.dumps([["colour", [1], {"any": "thing"}]]).encode()
+    path.write_bytes(data[: data.index(encode_block(RUNS, b"")[:8])] + encode_block(ANSWERS, later))
+    assert Recording(str(path)).answer("colour", [1]) == {"any": "thing"}

@@ -31,8 +31,13 @@ CHECKS: tuple[Check, ...] = (
         "privileges",
         ask.privileges,
         "run as root, or give the process CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE; "
-        "scripts of begin, end and interval probes run without, in the user-space machine",
+        "without, scripts follow processes of your own (-c COMMAND, -p PID) with ptrace",
         True,
+    ),
+    Check(
+        "processes of your own are followed (-c, -p)",
+        ask.following,
+        "see kernel.yama.ptrace_scope, and the container's seccomp profile; no privileges are needed",
     ),
     Check(
         "programs load",

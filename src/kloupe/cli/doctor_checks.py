@@ -83,6 +83,27 @@ def program_load() -> Finding:
     return Finding(answer, "" if answer is not None else _NOT_ALLOWED)
 
 
+def following() -> Finding:
+    """Whether we may trace a process of our own with ptrace(2), tried on a child that does nothing."""
+    from ..host import ptrace
+
+    read_end, write_end = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(write_end)
+        os.read(read_end, 1)
+        os._exit(0)
+    os.close(read_end)
+    try:
+        ptrace.seize(pid, 0)
+        return Finding(True)
+    except OSError as error:
+        return Finding(False, f"{error.strerror}")
+    finally:
+        os.close(write_end)
+        os.waitpid(pid, 0)
+
+
 def compiler() -> Finding:
     """Whether programs run as machine code. Source: Documentation/admin-guide/sysctl/net.rst."""
     text = proc.read_text("/proc/sys/net/core/bpf_jit_enable")

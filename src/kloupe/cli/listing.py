@@ -6,6 +6,8 @@ import os
 import sys
 
 from ..base.diag import Diagnostics
+from ..base.errors import TargetError
+from ..kernel.target import Target
 from ..lang.parser import parse_program
 from ..probes.listing import list_attach_points, list_probes
 from .machine import chosen_target
@@ -13,11 +15,28 @@ from .options import CommandLine
 from .script import compile_options, read_source
 
 
+def _listed_target(line: CommandLine) -> tuple[Target, str]:
+    """What is listed, and why its tracepoints are only those that the ptrace engine feeds; "" where they are the kernel's."""
+    if line.get("engine") == "ptrace":
+        from .following import packaged_target
+
+        return packaged_target(), ""
+    target = chosen_target(line)
+    try:
+        target.tracing.require()
+    except TargetError as error:
+        from ..kernel.packaged import PackagedFormats
+
+        target.tracing = PackagedFormats(target.arch)
+        return target, str(error)
+    return target, ""
+
+
 def run(line: CommandLine) -> int:
     """Print what matches, sorted; nothing found is no error."""
     options = compile_options(line).probe
     verbose = line.has("verbose")
-    target = chosen_target(line)
+    target, missing = _listed_target(line)
     if line.has("program") or (line.file and os.path.isfile(line.file)):
         diagnostics = Diagnostics()
         program = parse_program(read_source(line), diagnostics, tuple(line.params))
@@ -36,6 +55,8 @@ def run(line: CommandLine) -> int:
         from .source_hints import with_places
 
         found = with_places(found)
+    if missing and any(each.startswith("tracepoint:") for each in found):
+        print(f"kloupe: {missing}: these are the tracepoints that work without, with -c or -p", file=sys.stderr)
     if found:
         print("\n".join(found))
     return 0

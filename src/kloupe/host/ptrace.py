@@ -30,7 +30,7 @@ SYSCALL_STOP = signal.SIGTRAP | 0x80
 OP_NONE, OP_ENTRY, OP_EXIT, OP_SECCOMP = range(4)
 
 WALL = 0x40000000
-_NT_PRSTATUS = 1
+_NT_PRSTATUS, _NT_ARM_SYSTEM_CALL = 1, 0x404
 _REGISTER_BYTES = 512  # more than any architecture's
 _INFO_BYTES = 88
 _SIGINFO_BYTES = 128
@@ -66,7 +66,8 @@ _local_at, _remote_at = ctypes.addressof(_local), ctypes.addressof(_remote)
 _CHUNK = 4096
 _chunk = ctypes.create_string_buffer(_CHUNK)
 _chunk_at = ctypes.addressof(_chunk)
-_unpack_info = struct.Struct("=B3xIQQq6Q").unpack_from  # struct ptrace_syscall_info: op, arch, ip, sp, nr or rval, args
+# struct ptrace_syscall_info: op, arch, ip, sp, nr or rval, args, ret_data
+_unpack_info = struct.Struct("=B3xIQQq6QI").unpack_from
 
 
 def _call(request: int, tid: int, address: int = 0, data: int = 0) -> int:
@@ -131,7 +132,7 @@ def signal_info(tid: int) -> tuple[int, int, int]:
 
 
 def syscall_info(tid: int) -> tuple[int, ...]:
-    """(op, audit architecture, ip, sp, number or result, six arguments) at a system-call stop. Linux 5.3."""
+    """(op, audit architecture, ip, sp, number or result, six arguments, data of the filter) at a system-call stop. Linux 5.3."""
     if _ptrace(_GET_SYSCALL_INFO, tid, _INFO_BYTES, _info_at) < 0:
         raise OSError(ctypes.get_errno(), "PTRACE_GET_SYSCALL_INFO")
     return _unpack_info(_info)
@@ -149,6 +150,13 @@ def set_registers(tid: int, data: bytes) -> None:
     ctypes.memmove(_registers_at, data, len(data))
     _vector[0], _vector[1] = _registers_at, len(data)
     _call(_SETREGSET, tid, _NT_PRSTATUS, _vector_at)
+
+
+def set_call_number(tid: int, number: int) -> None:
+    """The system call that a thread is about to begin, on machines that keep it outside of the general registers (aarch64)."""
+    data = bytearray(struct.pack("=i", number))
+    _vector[0], _vector[1] = address_of(data), len(data)
+    _call(_SETREGSET, tid, _NT_ARM_SYSTEM_CALL, _vector_at)
 
 
 def wait(tid: int, flags: int = 0) -> tuple[int, int]:
@@ -201,7 +209,9 @@ _PR_SET_NO_NEW_PRIVS, _PR_SET_PDEATHSIG = 38, 1
 _SECCOMP = {"x86_64": 317}.get(os.uname().machine, 277)
 _SET_MODE_FILTER, _GET_ACTION_AVAIL = 1, 2
 _PRCTL = {"x86_64": 157}.get(os.uname().machine, 167)
-RET_TRACE, RET_ALLOW = 0x7FF00000, 0x7FFF0000
+_ACTION_TRACE = 0x7FF00000
+TRACE_MARK = 0x6B6C  # tells our filters' stops from those that programs' own filters ask for
+RET_TRACE, RET_ALLOW = _ACTION_TRACE | TRACE_MARK, 0x7FFF0000
 _LOAD, _EQUAL, _BITS, _RETURN = 0x20, 0x15, 0x45, 0x06  # BPF_LD|W|ABS, JMP|JEQ|K, JMP|JSET|K, RET|K
 _NR_AT, _ARCH_AT, _ARG2_AT = 0, 4, 32  # struct seccomp_data
 _PROT_EXEC = 4
@@ -210,7 +220,7 @@ AUDIT_ARCHES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 def can_filter() -> bool:
     """Whether the kernel has seccomp filters that stop for a tracer."""
-    action = bytearray(struct.pack("=I", RET_TRACE))
+    action = bytearray(struct.pack("=I", _ACTION_TRACE))
     try:
         syscall(_SECCOMP, _GET_ACTION_AVAIL, 0, address_of(action))
     except OSError:

@@ -77,7 +77,7 @@ def _mapped(name: str, pid: int | None) -> Iterator[str]:
     if pid:
         root = _process_root(pid)
         for path in _mapped_paths(pid):
-            if _is_library(os.path.basename(path), name) and os.path.isfile(root + path):
+            if is_library(os.path.basename(path), name) and os.path.isfile(root + path):
                 yield root + path
 
 
@@ -88,7 +88,7 @@ def _programs(name: str, root: str) -> Iterator[str]:
             yield path
 
 
-def _is_library(base: str, name: str) -> bool:
+def is_library(base: str, name: str) -> bool:
     """Whether file `base` is what the library name means: the same, `name.so`, `name.so.N`, or `name.N` for `libx.so`."""
     return (
         base == name
@@ -100,7 +100,7 @@ def _is_library(base: str, name: str) -> bool:
 
 def _libraries(name: str, machine: str, root: str) -> Iterator[str]:
     for key, path in read_ld_cache(f"{root}{_CACHE}", machine):
-        if _is_library(key, name) and os.path.isfile(root + path):
+        if is_library(key, name) and os.path.isfile(root + path):
             yield root + path
     for folder in _FOLDERS:
         folder = root + folder.format(machine)
@@ -109,7 +109,7 @@ def _libraries(name: str, machine: str, root: str) -> Iterator[str]:
         except OSError:
             continue
         for base in bases:
-            if _is_library(base, name) and is_elf(f"{folder}/{base}"):
+            if is_library(base, name) and is_elf(f"{folder}/{base}"):
                 yield f"{folder}/{base}"
 
 

@@ -152,6 +152,14 @@ class PackagedTracing(TracingDir):
         return [(self._arch.syscall_prefix + name, "") for name in self._calls if name in self.numbers]
 
 
+class PackagedFormats(PackagedTracing):
+    """The formats beside a kernel whose tracefs is out of reach: what its functions are is told by its symbols."""
+
+    def functions(self) -> list[tuple[str, str]] | None:
+        """See `TracingDir`."""
+        return None
+
+
 class PackagedTarget(KernelFacts):
     """What can be told of any kernel: for engines that feed events from outside. Binaries are this machine's.
 

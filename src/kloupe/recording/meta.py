@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 
 from ..base.errors import FormatError
-from ..base.record import field, record
+from ..base.record import field, record, replace
 
 
 @record
@@ -45,6 +46,34 @@ _KINDS: dict[str, type] = {
     "little_endian": bool,
 }
 _CLOCKS = ("monotonic", "boot", "tai", "wall")
+_TASK = {**dict.fromkeys(("pid", "tid", "uid", "gid", "ppid", "cgroup_id"), int), "comm": str}
+_STACK_MAP = re.compile(r"\.[a-z_]+[0-9]{0,6}")  # its depth is at the end
+_MOST_CPUS = 1 << 16  # more than any kernel is built for
+
+
+def is_number(value: object, bits: int = 64) -> bool:
+    """Whether a value of a JSON text is an integer from 0 on that fits."""
+    return type(value) is int and 0 <= value < 1 << bits
+
+
+def _faults(meta: Meta) -> Iterator[str]:
+    """The names of fields with impossible content."""
+    if not all(is_number(meta.clocks.get(name), 63) for name in _CLOCKS):
+        yield "clocks"
+    if not all(isinstance(meta.task.get(name), kind) for name, kind in _TASK.items()) or not all(
+        is_number(value) for name, value in meta.task.items() if _TASK.get(name) is int
+    ):
+        yield "task"
+    if not all(isinstance(row, list) and all(isinstance(name, str) for name in row) for row in meta.points):
+        yield "points"
+    if not all(isinstance(name, str) and _STACK_MAP.fullmatch(name) for name in meta.stack_maps):
+        yield "stack_maps"
+    if not all(isinstance(text, str) for text in meta.formats.values()):
+        yield "formats"
+    if not 0 < meta.cpus <= _MOST_CPUS:
+        yield "cpus"
+    if not is_number(meta.child_pid, 31):
+        yield "child_pid"
 
 
 def read_meta(content: bytes, path: str) -> Meta:
@@ -59,8 +88,7 @@ def read_meta(content: bytes, path: str) -> Meta:
         meta = Meta(**known)
     except TypeError as error:
         raise FormatError(path, 0, f"the description is not complete: {error}") from None
-    if wrong or not all(isinstance(meta.clocks.get(name), int) for name in _CLOCKS):
-        raise FormatError(path, 0, f"the description is not a recording's ({', '.join(wrong) or 'clocks'})")
-    if not all(isinstance(row, list) and all(isinstance(n, str) for n in row) for row in meta.points):
-        raise FormatError(path, 0, "the description's points are not names")
-    return meta
+    faults = wrong or list(_faults(meta))
+    if faults:
+        raise FormatError(path, 0, f"the description is not a recording's ({', '.join(faults)})")
+    return replace(meta, task={name: meta.task[name] for name in _TASK})

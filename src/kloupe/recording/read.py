@@ -11,8 +11,9 @@ from typing import BinaryIO
 from ..base import journal
 from ..base.errors import FormatError, UsageError
 from ..image import Image
+from .answers import check_answer
 from .format import ANSWERS, END, IMAGE, META, RUNS, STACKS, read_blocks, read_head
-from .meta import Meta, read_meta
+from .meta import Meta, is_number, read_meta
 
 _ALL_BUT_RUNS = frozenset((META, IMAGE, STACKS, ANSWERS, END))
 _LENGTH = struct.Struct("=I").unpack_from
@@ -65,13 +66,18 @@ class Recording:
             value = json.loads(content)
             if kind == STACKS:
                 for map_number, stack_id, addresses in value:
-                    self.stacks[int(map_number), int(stack_id)] = tuple(int(address) for address in addresses)
+                    if not all(map(is_number, (map_number, stack_id, *addresses))):
+                        raise ValueError("an address is not a number of 64 bits")
+                    self.stacks[map_number, stack_id] = tuple(addresses)
             elif kind == ANSWERS:
                 for name, question, answer in value:
+                    check_answer(name, answer)
                     self.answers[name, json.dumps(question)] = answer
                     self.sequences.setdefault(name, []).append((question, answer))
             else:
-                self.summary = {str(name): int(number) for name, number in value.items()}
+                if not all(is_number(number, 63) for number in value.values()):
+                    raise ValueError("a sum is not a number")
+                self.summary = value
                 self.complete = True
         except (ValueError, TypeError, AttributeError) as error:
             raise FormatError(self.path, 0, f"a block of kind {kind} is not what it should be: {error}") from None

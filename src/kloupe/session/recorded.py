@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..engine.protocol import Engine
+from ..recording.answers import CGROUP, COMMAND, FILE, KERNEL, OWNER, TIME, USER
 from ..recording.read import Recording
 from ..recording.write import RecordingWriter
 from .outside import Outside
 from .symbolize import LiveNames, Symbolizer
 
-KERNEL, USER, OWNER, CGROUP, TIME, COMMAND, FILE = "ksym", "usym", "user", "cgroup", "time", "command", "file"
 _CLOCKS = ("boot", "tai", "monotonic")  # as the numbers of Names.timestamp
 
 
@@ -175,6 +175,6 @@ class ReplayOutside:
         found = self._next(FILE, [path.hex()])
         if isinstance(found, str):
             return bytes.fromhex(found)[:limit]
-        if isinstance(found, list) and len(found) == 2:
-            raise OSError(found[0], found[1])
+        if isinstance(found, list):
+            raise OSError(*found)
         raise FileNotFoundError(2, "not in the recording")

@@ -14,6 +14,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -74,6 +76,14 @@ int main(int argc, char **argv) {
   char *args[] = {"sh", "-c", "exec sh -c 'exec sh -c \"kill -9 \\$\\$\"'", 0}; posix_spawn(&child, "/bin/sh", 0, 0, args, environ); waitpid(child, &status, 0); ended("chain", status);
   errno = 0; execl("/nonexistent", "x", NULL); say("no exec", errno);
   errno = 0; say("bad call", syscall(9999)); say("errno", errno); errno = 0; say("minus", syscall(-1L)); say("errno", errno);
+  // filters of its own, one that asks for a tracer that it does not have
+  child = fork(); if (!child) {
+    struct sock_filter rows[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getsid, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRACE | 7),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getuid, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | 77), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getgid, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    struct sock_fprog filter = {sizeof rows / sizeof *rows, rows}; handle(SIGSYS, on, 0);
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter);
+    errno = 0; say("asks for a tracer", syscall(SYS_getsid, 0)); say("errno", errno); errno = 0; syscall(SYS_getuid); say("errno", errno); syscall(SYS_getgid); say("sigsys", got[SIGSYS]); _exit(6);
+  } waitpid(child, &status, 0); ended("filters", status);
   siginfo_t info; child = fork(); if (!child) _exit(3); memset(&info, 0, sizeof info); waitid(P_PID, child, &info, WEXITED | WNOWAIT); say("nowait", info.si_status); waitid(P_PID, child, &info, WEXITED); say("si_code", info.si_code);
   // threads
   pthread_t many[8]; long sum = 0; for (int i = 0; i < 8; i++) pthread_create(&many[i], 0, thread, 0); for (int i = 0; i < 8; i++) { pthread_join(many[i], &r); sum += (long)r; } say("threads", sum);

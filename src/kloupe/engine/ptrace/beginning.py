@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ...base.errors import MissingFacts, PermissionNeeded
 from ...host import ptrace
 from .halting import BIRTHS, hold, stop_of
-from .tracee import Process, Thread, stat_fields
+from .tracee import Process, Thread, stat_fields, status_fields
 
 if TYPE_CHECKING:
     from .tracer import Tracer
@@ -28,7 +28,10 @@ def follow(tracer: Tracer, pid: int, *, filtered: bool, guarded: bool = False, a
         for tid in sorted(new):
             _seize(tracer, tid, options, process, filtered)
     if not process.threads:
-        raise MissingFacts(f"no process {pid}")
+        there = os.path.exists("/proc/self")
+        raise MissingFacts(
+            f"no process {pid}" if there else "/proc is not mounted", hint="" if there else "mount -t proc proc /proc"
+        )
     tracer.processes[pid] = process
     if tracer.places and at_once:
         _set_breakpoints(tracer, process)
@@ -50,16 +53,27 @@ def _seize(tracer: Tracer, tid: int, options: int, process: Process, filtered: b
     except OSError as error:
         if error.errno == errno.ESRCH or stat_fields(tid)[:1] in ([b"Z"], []):  # gone, or as good as
             return
-        raise PermissionNeeded(
-            f"cannot trace process {process.pid}: {error.strerror}",
-            hint="it must be yours, not traced by another, and /proc/sys/kernel/yama/ptrace_scope must allow it",
-        ) from None
+        raise _refusal(process.pid, tid, error) from None
     thread = tracer.threads[tid] = Thread(tid, process, filtered)
     thread.started = True
     tracer.identities.begin(thread)
     if not filtered and tracer.wants_calls:  # from its next stop on it runs from call to call
         with suppress(OSError):
             ptrace.interrupt(tid)
+
+
+def _refusal(pid: int, tid: int, error: OSError) -> PermissionNeeded:
+    other = int(status_fields(tid).get(b"TracerPid", b"0"))
+    if other:
+        name = status_fields(other).get(b"Name", b"").decode(errors="replace")
+        return PermissionNeeded(
+            f"cannot trace process {pid}: process {other}{f' ({name})' if name else ''} traces it already",
+            hint="a process has one tracer: end the other one first",
+        )
+    return PermissionNeeded(
+        f"cannot trace process {pid}: {error.strerror}",
+        hint="it must be yours, and /proc/sys/kernel/yama/ptrace_scope must allow it",
+    )
 
 
 def _thread_ids(pid: int) -> set[int]:

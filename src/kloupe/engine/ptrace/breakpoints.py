@@ -134,6 +134,13 @@ class AddressSpace:
             found = self.breakpoints[address] = Breakpoint(address, original, row)
         return found
 
+    def forget_replaced(self, start: int, end: int) -> None:
+        """New memory stands from `start` to `end`: traps that were in the old one are gone with it."""
+        for address, point in list(self.breakpoints.items()):
+            if start <= address < end and self.read(address, len(self.trap)) != self.trap:
+                self._ledger.strike(point.row)
+                del self.breakpoints[address]
+
     def drop_waiting(self, address: int) -> None:
         """One call less returns to `address`; the trap goes when nobody needs it."""
         found = self.breakpoints.get(address)
@@ -214,7 +221,10 @@ class UserPlaces:
             if "x" not in mapping.flags or key in space.placed:
                 continue
             space.placed.add(key)
-            for hook in self._files.get(mapping.file) or self._names.get(mapping.path) or ():
+            hooks = self._files.get(mapping.file) or self._names.get(mapping.path)
+            if hooks:
+                space.forget_replaced(mapping.start, mapping.end)
+            for hook in hooks or ():
                 self._place(space, mapping, hook, maps)
 
     def _place(self, space: AddressSpace, mapping: Mapping, hook: Hook, maps: list[Mapping]) -> None:

@@ -22,7 +22,7 @@ from .ledger import Ledger
 from .routes import FEEDS, HELPER_CPU, Router, Routes, hook_period_ns
 from .sampler import Sampler
 from .stacks import Unwinding
-from .tracee import Identities
+from .tracee import Identities, withheld_privileges
 from .tracer import Tracer
 
 _BATCH_NS = 4_000_000  # records are handed out at least so often
@@ -79,6 +79,7 @@ class PtraceEngine:
         self._routes = Routes()
         self._tracer: Tracer | None = None
         self._sampler: Sampler | None = None
+        self._told: set[str] = set()  # programs whose users have been warned
         self._guarded = False  # whether the command is under a filter, and so cannot do without us
         self._ended = False  # a process of interest has ended: the session should look
         self._old_handler: object = None
@@ -118,6 +119,7 @@ class PtraceEngine:
         tracer = self._tracer = Tracer(self._routes, self._facts, firing, identities, self._ledger)
         tracer.on_end = self._on_end
         tracer.on_leave = self._on_leave
+        tracer.on_exec = self._on_exec
         if self._routes.profile:
             self._sampler = Sampler(self._routes.profile, hook_period_ns)
         if self._timer:
@@ -140,6 +142,14 @@ class PtraceEngine:
             self._ended = True
         elif pid == self._pid:
             self._ended = True
+
+    def _on_exec(self, pid: int) -> None:
+        program = withheld_privileges(pid)
+        if program and program not in self._told:
+            self._told.add(program)
+            sys.stderr.write(
+                f"kloupe: {program} runs without the privileges of its file, since it is traced without root\n"
+            )
 
     def _on_leave(self, pid: int) -> None:
         if self._remember is not None:

@@ -75,6 +75,18 @@ class RegisterFile:
         words[self._pc], words[self._sp] = pc, sp
         return self._pack(*words)
 
+    @property
+    def holds_call_number(self) -> bool:
+        """Whether the number of the call that is about to begin is one of the registers."""
+        return "orig_ax" in self._slots
+
+    def of_refused_call(self, registers: bytes, error: int) -> bytes:
+        """The registers at the beginning of a call that is not to be made but fails with `error`."""
+        changes = {self.arch.registers[self.arch.result]: -error & 0xFFFF_FFFF_FFFF_FFFF}
+        if self.holds_call_number:
+            changes[self.arch.registers["orig_ax"]] = 0xFFFF_FFFF_FFFF_FFFF
+        return self.changed(registers, changes)
+
     def of_function(self, argument: int, result: int = 0) -> bytes:
         """The kernel's registers in a function that serves a call: one argument, or a result."""
         words = [0] * (self.size // 8)

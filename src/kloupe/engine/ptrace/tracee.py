@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 
 from ...host import ptrace
@@ -130,6 +131,23 @@ def stat_fields(tid: int) -> list[bytes]:
             return file.read().rpartition(b")")[2].split()
     except OSError:
         return []
+
+
+def withheld_privileges(pid: int) -> str:
+    """The program of a process when its file would give it another user, group or capabilities that it does not get since we trace it
+    without privileges (execve(2)); else ""."""
+    if os.geteuid() == 0:
+        return ""
+    try:
+        path = f"/proc/{pid}/exe"
+        found = os.stat(path)
+        raised = found.st_mode & stat.S_ISUID and found.st_uid != os.geteuid()
+        raised = raised or (found.st_mode & stat.S_ISGID and found.st_gid != os.getegid())
+        if raised or "security.capability" in os.listxattr(path):
+            return os.readlink(path)
+    except OSError:
+        pass
+    return ""
 
 
 def _cpu(tid: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections import deque
@@ -47,6 +48,7 @@ class Tracer:
         self.active = True  # whether programs run at stops
         self.on_end: Callable[[int, int], None] = lambda pid, status: None
         self.on_leave: Callable[[int], None] = lambda pid: None
+        self.on_exec: Callable[[int], None] = lambda pid: None  # and of each process that runs another program
         self.queue: deque[tuple[int, int]] = deque()  # stops that were taken while waiting for another
         self.places = UserPlaces(routes.user)
         self.trap = TRAPS[facts.arch.name]
@@ -142,7 +144,7 @@ class Tracer:
         if not pid:
             ptrace.resume(tid)
             return None
-        parent = self.processes.get(int(status.get(b"PPid", b"0")))
+        parent = None if pid in self.processes else self.processes.get(int(status.get(b"PPid", b"0")))
         tracer_wide = all(thread.filtered for thread in self.threads.values()) if self.threads else False
         return self._add(tid, pid, parent, None, tracer_wide)
 
@@ -175,8 +177,17 @@ class Tracer:
 
     def _on_seccomp(self, thread: Thread, number: int) -> None:
         info = ptrace.syscall_info(thread.tid)
-        self._enter(thread, info)
+        if info[11] == ptrace.TRACE_MARK:
+            self._enter(thread, info)
+        else:  # a filter of the program's own asks for a tracer, and there is none: the call fails (seccomp(2))
+            self._refuse_call(thread)
         self.resume(thread)
+
+    def _refuse_call(self, thread: Thread) -> None:
+        registers = ptrace.registers(thread.tid)
+        ptrace.set_registers(thread.tid, self.firing.file.of_refused_call(registers, errno.ENOSYS))
+        if not self.firing.file.holds_call_number:
+            ptrace.set_call_number(thread.tid, -1)
 
     def _on_call(self, thread: Thread) -> None:
         info = ptrace.syscall_info(thread.tid)
@@ -253,7 +264,8 @@ class Tracer:
             if pid:
                 self._add(child, pid, thread.process, thread, thread.filtered)
         else:
-            known.returns = list(thread.returns) if known.process is not thread.process else []
+            if known.process is not thread.process:  # what it has called since it reported itself is innermost
+                known.returns = [*thread.returns, *known.returns]
         return child
 
     def _on_fork(self, thread: Thread, number: int) -> None:
@@ -295,6 +307,7 @@ class Tracer:
         if self.places and self.active:
             self.places.place(process.space)
         self.on_leave(process.pid)
+        self.on_exec(process.pid)
         self.resume(thread)
 
     def _on_exit_event(self, thread: Thread, number: int) -> None:
