@@ -17,6 +17,7 @@ from ..ftrace.tracedat.write import write_trace
 from .ftrace_options import VIEW, parse_words
 from .ftrace_record import RECORD, file_kind
 from .ftrace_report import CHOICE, report_options, tell_problems
+from .ftrace_views import require_place
 
 
 def run(word: str, arguments: list[str]) -> int:
@@ -25,9 +26,10 @@ def run(word: str, arguments: list[str]) -> int:
 
 
 def _info(arguments: list[str]) -> int:
-    if len(arguments) != 1:
+    words = parse_words(arguments, {})
+    if len(words.plain) != 1:
         raise UsageError("one trace.dat is needed", hint="kloupe ftrace info FILE")
-    path = arguments[0]
+    path = words.plain[0]
     with TraceFile(path) as file:
         trace = open_trace(path)
         order = "little-endian" if file.order == "<" else "big-endian"
@@ -76,6 +78,7 @@ def _split(arguments: list[str]) -> int:
     if len(words.plain) != 1 or not words.has("output"):
         raise UsageError("split needs a file and -o", hint="kloupe ftrace split FILE --from 12.5 --to 13 -o PART")
     path = words.plain[0]
+    require_place(words.get("output"), path)
     version, compression = file_kind(words)
     trace = open_trace(path)
     options = report_options(words, trace)

@@ -14,6 +14,7 @@ from ..ftrace.tracedat.tables import Tables, add_ending, read_tables
 from ..ftrace.tracedat.write import write_trace
 from .ftrace_options import TRACE, VIEW, Words, parse_words
 from .ftrace_tracing import TRACERS, Probes, Tracing, make_request, probe_events, tell_lost, tracing, with_values
+from .ftrace_views import require_place
 from .options import Option
 
 RECORD: dict[str, Option] = {
@@ -27,10 +28,11 @@ HEAD = ".head"  # the tables, kept beside the pages until the file is whole
 
 def run(word: str, arguments: list[str]) -> int:
     """Record; gives the exit status of the command, if there was one."""
-    words = parse_words(arguments, TRACE | RECORD)
+    words = parse_words(arguments, TRACE | RECORD, takes_command=True)
     version, compression = file_kind(words)
     tracer = words.get("tracer", "events")
     path = words.get("output", "trace.dat")
+    require_place(path)
     request = make_request(TRACERS.get(tracer, tracer), words)
     with tracing(request, words) as it:
         tables, recorder = _record(it, path, with_values(it.session, words))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from heapq import merge
+from struct import error as StructError
 
 from ..base.record import field, record
 from .batch import Window
 from .decode.compile import Render, compile_print_format
 from .decode.eventformat import EventFormat
 from .decode.printfmt import PrintFormatError
-from .decode.renderers import unpacker
+from .decode.renderers import RAGGED, unpacker
 from .decode.values import Decoder, FieldValue, field_decoder
 from .report.fields import fields_text
 from .report.options import ReportOptions
@@ -73,14 +75,22 @@ class EventKind:
     def render(self, page: bytes, offset: int, size: int) -> str:
         """The text of a record."""
         if self._render is None:
-            try:
-                self._render = compile_print_format(self.form, self.trace.context)
-            except PrintFormatError:
-                self._render = fields_text(self.form, self.trace.context)
+            self._render = self._make_render()
         try:
             return self._render(page, offset, size).rstrip("\n")
-        except (ArithmeticError, ValueError, LookupError, TypeError, OSError) as error:
+        except (ArithmeticError, ValueError, LookupError, TypeError, OSError, StructError) as error:
             return f"[cannot be shown: {error}]"
+
+    def _make_render(self) -> Render:
+        form, context = self.form, self.trace.context
+        ragged = RAGGED.get(form.name) if form.system == "ftrace" else None
+        special = ragged(form, context) if ragged is not None else None
+        if special is not None:
+            return lambda page, offset, size: special(page, offset, size, 0)
+        try:
+            return compile_print_format(form, context)
+        except PrintFormatError:
+            return fields_text(form, context)
 
 
 @record(eq=False)
@@ -243,13 +253,16 @@ class CallBuilder:
                 yield stack[0]
 
 
+def _end_ns(item: TraceEvent | Call) -> int:
+    return item.time_ns if isinstance(item, TraceEvent) else item.end_ns
+
+
 def trace_items(trace: Trace, options: ReportOptions, instance: Instance | None = None) -> Iterator[TraceEvent | Call]:
     """Events, and outermost calls with what they called, in order of time (of calls: of their end). Memory is bounded by one page of each
     CPU and the calls that are open."""
     if instance is None:
         wanted = [i for i in trace.instances if not options.instances or i.name in options.instances]
-        for one in wanted:
-            yield from trace_items(trace, options, one)
+        yield from merge(*(trace_items(trace, options, one) for one in wanted), key=_end_ns)
         return
     yield from items_of_windows(trace, options, trace.windows(instance, options.cpus))
 
@@ -299,7 +312,7 @@ def items_of_windows(trace: Trace, options: ReportOptions, windows: Iterable[Win
                     value = fields.get("retval", fields.get("arg1", 0))
                     builder.probe_left(pid, function, value if isinstance(value, int) else 0)
                 else:
-                    builder.probe_entered(pid, function, fields)
+                    builder.probe_entered(pid, function, trace.signatures.name_constants(function, fields))
                 continue
             yield event
     yield from builder.rest()

@@ -110,9 +110,14 @@ class Trace:
 
     def arguments(self, function: int, values: list[int]) -> dict[str, FieldValue]:
         """The arguments of a call by name, decoded by the kernel's types where those are known."""
+        return self.signatures.decode(self.context.symbols[function][0], values)
+
+    @property
+    def signatures(self) -> Signatures:
+        """The types of functions, read when they are first asked for."""
         if self._signatures is None:
             self._signatures = Signatures(self.btf, self.long_bytes)
-        return self._signatures.decode(self.context.symbols[function][0], values)
+        return self._signatures
 
     def windows(self, instance: Instance, cpus: set[int] | None = None) -> Iterator[Window]:
         """The records of an instance in order of time, of these CPUs or all."""

@@ -78,7 +78,8 @@ def split_pages(trace: Trace, stream: Stream, options: ReportOptions) -> Iterato
                 wanted[number] = _is_wanted(trace, number, options)
             if not wanted[number] or (options.pids is not None and pid not in options.pids):
                 continue
-            if time_ns < options.start_ns or (options.end_ns and time_ns > options.end_ns):
+            shown_ns = time_ns + trace.offset_ns
+            if shown_ns < options.start_ns or (options.end_ns and shown_ns > options.end_ns):
                 continue
             page = maker.add(time_ns, batch.page[offset : offset + size])
             if page:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 from ...base import ctype as ct
@@ -10,13 +11,18 @@ from ...binfmt.btf import Btf
 from .values import FieldValue
 
 
+class Constant(str):
+    """The name of an enum's constant."""
+
+
 def typed(kind: ct.CType, value: int) -> FieldValue:
     """A register's value as a value of a C type: cut to its size, with its sign; the name of an enum's constant."""
     if isinstance(kind, ct.Bool):
         return int(value & 0xFF != 0)
     if isinstance(kind, ct.Enum):
         signed = _cut(value, kind.size, True)
-        return kind.name_of(signed) or kind.name_of(_cut(value, kind.size, False)) or signed
+        name = kind.name_of(signed) or kind.name_of(_cut(value, kind.size, False))
+        return Constant(name) if name else signed
     if isinstance(kind, ct.Int):
         return _cut(value, kind.size, kind.signed)
     return value
@@ -28,10 +34,14 @@ def _cut(value: int, size: int, signed: bool) -> int:
 
 
 def show(value: FieldValue) -> str:
-    """A value in an argument list: addresses in hexadecimal."""
+    """A value in an argument list: addresses in hexadecimal, names of constants as they are, other text in quotes."""
     if isinstance(value, int):
         return f"0x{value:x}" if value >= 1 << 31 else str(value)
-    return str(value)
+    return (
+        str(value)
+        if not isinstance(value, str) or isinstance(value, Constant)
+        else json.dumps(value, ensure_ascii=False)
+    )
 
 
 def show_arguments(args: dict[str, FieldValue]) -> str:
@@ -72,3 +82,14 @@ class Signatures:
             return {f"arg{number}": value for number, value in enumerate(values, 1)}
         pairs = zip(signature.parameters, values, strict=False)
         return {label or f"arg{n}": typed(kind, value) for n, ((label, kind), value) in enumerate(pairs, 1)}
+
+    def name_constants(self, name: str, args: dict[str, FieldValue]) -> dict[str, FieldValue]:
+        """Arguments that a probe has recorded, with the names of constants where the function's types say so."""
+        signature = self.function(name)
+        kinds = dict(signature.parameters) if signature is not None else {}
+        return {
+            label: typed(kinds[label], value)
+            if isinstance(value, int) and isinstance(kinds.get(label), ct.Enum)
+            else value
+            for label, value in args.items()
+        }
