@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator
 from struct import Struct
@@ -16,7 +17,7 @@ from ..ftrace.tracedat.tables import tables_of
 from ..ftrace.tracedat.write import write_trace
 from .ftrace_options import VIEW, parse_words
 from .ftrace_record import RECORD, file_kind
-from .ftrace_report import CHOICE, report_options, tell_problems
+from .ftrace_report import CHOICE, report_options, tell_empty, tell_problems
 from .ftrace_views import require_place
 
 
@@ -85,16 +86,19 @@ def _split(arguments: list[str]) -> int:
     with TraceFile(path) as file:
         tables = tables_of(file)
     wanted = [i for i in trace.instances if not options.instances or i.name in options.instances]
-    buffers = [(i.name, [(s.cpu, _pages(trace, s, options)) for s in _streams(i, options)]) for i in wanted]
+    count = itertools.count()
+    buffers = [
+        (i.name, [(s.cpu, _pages(trace, s, options, count)) for s in i.streams_of(options.cpus)]) for i in wanted
+    ]
     write_trace(words.get("output"), tables, buffers, version=version, compression=compression)
+    tell_empty(next(count) > 0)
     if sys.stderr.isatty():
         sys.stderr.write(f"{words.get('output')} written\n")
     return tell_problems(trace)
 
 
-def _streams(instance: Instance, options: ReportOptions) -> list[Stream]:
-    return [stream for stream in instance.streams if options.cpus is None or stream.cpu in options.cpus]
-
-
-def _pages(trace: Trace, stream: Stream, options: ReportOptions) -> Iterator[bytes]:
-    return split_pages(trace, stream, options)
+def _pages(trace: Trace, stream: Stream, options: ReportOptions, count: Iterator[int]) -> Iterator[bytes]:
+    """The pages of a part, each counted."""
+    for page in split_pages(trace, stream, options):
+        next(count)
+        yield page

@@ -49,7 +49,7 @@ def run(word: str, arguments: list[str]) -> int:
         _write_file(trace, options, words.get("output"))
     else:
         sys.stdout.flush()
-        write_report(trace, options, sys.stdout.write, sys.stdout.fileno())
+        tell_empty(write_report(trace, options, sys.stdout.write, sys.stdout.fileno()))
         sys.stdout.flush()
     return tell_problems(trace)
 
@@ -57,9 +57,15 @@ def run(word: str, arguments: list[str]) -> int:
 def _write_file(trace: Trace, options: ReportOptions, path: str) -> None:
     try:
         with open(path, "w", encoding="utf-8", errors="replace") as out:
-            write_report(trace, options, out.write, out.fileno())
+            tell_empty(write_report(trace, options, out.write, out.fileno()))
     except OSError as error:
         raise UsageError(f"cannot write '{path}': {error.strerror}") from None
+
+
+def tell_empty(any_event: bool) -> None:
+    """Say on stderr that nothing was chosen."""
+    if not any_event:
+        sys.stderr.write("NOTE: no event of the file passes; kloupe ftrace info FILE tells which there are, and when\n")
 
 
 def open_one(words: Words) -> Trace:

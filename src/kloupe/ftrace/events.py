@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from heapq import merge
 from struct import error as StructError
+from typing import Literal
 
 from ..base.record import field, record
 from .batch import Window
 from .decode.compile import Render, compile_print_format
-from .decode.eventformat import EventFormat
+from .decode.eventformat import EventField, EventFormat
 from .decode.printfmt import PrintFormatError
 from .decode.renderers import RAGGED, unpacker
 from .decode.values import Decoder, FieldValue, field_decoder
@@ -132,6 +133,12 @@ class Call:
             call = stack.pop()
             yield call
             stack.extend(reversed(call.children))
+
+
+# Stands among the others where the kernel says that events were lost; count -1: nobody knows how many.
+_LOST = EventFormat(
+    -1, "ftrace", "lost_events", (), (EventField("count", "s64 count", 0, 8, True),), '"%lld", REC->count'
+)
 
 
 class CallBuilder:
@@ -273,9 +280,11 @@ def items_of_windows(trace: Trace, options: ReportOptions, windows: Iterable[Win
     from struct import Struct
 
     common = Struct(trace.order + "Hxxi").unpack_from
+    byte_order: Literal["little", "big"] = "little" if trace.order == "<" else "big"
     builder = CallBuilder(trace)
     kinds: dict[int, EventKind | None] = {}
     probes = trace.probes
+    lost_kind = EventKind(trace, _LOST)
     for window in windows:
         for _, slot, offset, size, time_ns in window.records:
             page, cpu = window.pages[slot], window.cpus[slot]
@@ -288,6 +297,9 @@ def items_of_windows(trace: Trace, options: ReportOptions, windows: Iterable[Win
                 continue
             if options.end_ns and time_ns > options.end_ns:
                 continue
+            if window.missed and (slot, offset) in window.missed:
+                count = window.missed[slot, offset].to_bytes(8, byte_order, signed=True)
+                yield TraceEvent(lost_kind, time_ns, cpu, pid, count, 0, len(count))
             if builder.knows(number):
                 call = builder.feed(number, time_ns, cpu, pid, page, offset, size)
                 if call is not None:

@@ -222,7 +222,7 @@ def _enable(knobs: Knobs, choice: EventChoice) -> None:
         if choice.filter:
             _set_filter(knobs, f"{place}/filter", choice)
         for trigger in choice.triggers:
-            knobs.add(f"{place}/trigger", trigger, f"!{trigger}")
+            _set_trigger(knobs, f"{place}/trigger", trigger)
         knobs.set(f"{place}/enable", "1")
 
 
@@ -239,6 +239,17 @@ def _set_filter(knobs: Knobs, name: str, choice: EventChoice) -> None:
         raise UsageError(
             "\n    ".join([f"{place} cannot be filtered by {choice.filter!r}: {reason}", *marked]),
             hint=f"its fields are: {fields}",
+        ) from None
+
+
+def _set_trigger(knobs: Knobs, name: str, trigger: str) -> None:
+    try:
+        knobs.add(name, trigger, f"!{trigger}")
+    except UsageError as error:
+        place = name.removesuffix("/trigger").removeprefix("events/").replace("/", ":")
+        raise UsageError(
+            f"{place} cannot have the trigger {trigger!r}: {str(error).rpartition(': ')[2]}",
+            hint="as in stacktrace, traceoff, snapshot, 'stacktrace:5 if FIELD > 0', 'enable_event:SYSTEM:EVENT', 'hist:keys=FIELD'",
         ) from None
 
 
