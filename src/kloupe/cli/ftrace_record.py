@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 
 from ..base.errors import UsageError
-from ..ftrace.live import events_of, pages_of_files
+from ..ftrace.live import events_of, pages_of_files, read_btf
 from ..ftrace.recorder import Recorder
 from ..ftrace.tracedat.compress import COMPRESSIONS, has_zstd
 from ..ftrace.tracedat.tables import Tables, add_ending, read_tables
@@ -35,7 +35,8 @@ def run(word: str, arguments: list[str]) -> int:
     require_place(path)
     request = make_request(TRACERS.get(tracer, tracer), words)
     with tracing(request, words) as it:
-        tables, recorder = _record(it, path, with_values(it.session, words))
+        probes = with_values(it.session, words)
+        tables, recorder = _record(it, path, probes, read_btf() if words.has("args") else b"")
         lost = it.session.lost()
         it.session.close()
     count = sum(os.path.getsize(name) for name in recorder.files.values())
@@ -69,9 +70,10 @@ def file_kind(words: Words) -> tuple[int, str]:
     return int(version), compression
 
 
-def _record(it: Tracing, path: str, probes: Probes) -> tuple[Tables, Recorder]:
+def _record(it: Tracing, path: str, probes: Probes, btf: bytes) -> tuple[Tables, Recorder]:
     folder = it.session.folder
     tables = read_tables(folder, events_of(it.session.top, it.session.request) + probe_events(probes))
+    tables.btf = btf  # what the arguments of functions are called
     write_trace(path + HEAD, tables, [])
     recorder = Recorder(folder, path, tables.page_bytes)
     try:

@@ -12,7 +12,8 @@ from .batch import Window
 from .decode.compile import Render, compile_print_format
 from .decode.eventformat import EventField, EventFormat
 from .decode.printfmt import PrintFormatError
-from .decode.renderers import RAGGED, unpacker
+from .decode.renderers import RAGGED, RecordText, unpacker
+from .decode.signatures import show_arguments
 from .decode.values import Decoder, FieldValue, field_decoder
 from .report.fields import fields_text
 from .report.options import ReportOptions
@@ -85,13 +86,35 @@ class EventKind:
     def _make_render(self) -> Render:
         form, context = self.form, self.trace.context
         ragged = RAGGED.get(form.name) if form.system == "ftrace" else None
-        special = ragged(form, context) if ragged is not None else None
+        special = ragged(form, context) if ragged is not None else self._function_text()
         if special is not None:
             return lambda page, offset, size: special(page, offset, size, 0)
         try:
             return compile_print_format(form, context)
         except PrintFormatError:
             return fields_text(form, context)
+
+    def _function_text(self) -> RecordText | None:
+        """The text of the function tracer's event where it may have arguments: its print format says nothing of them."""
+        form, trace = self.form, self.trace
+        args, read = form.field("args"), unpacker(form, trace.context, "ip", "parent_ip")
+        if (form.system, form.name) != ("ftrace", "function") or args is None or read is None:
+            return None
+        names = trace.context.names
+
+        def render(page: bytes, offset: int, size: int, cpu: int) -> str:
+            ip, parent_ip = read(page, offset)
+            values = words_of(page[offset + args.offset : offset + size], trace.order, trace.long_bytes)
+            shown = f"({show_arguments(trace.arguments(ip, values))})" if values else ""
+            return f"{names[ip]}{shown} <-- {names[parent_ip]}"
+
+        return render
+
+
+def words_of(data: bytes, order: str, width: int) -> list[int]:
+    """Whole words of `width` bytes as numbers."""
+    byte_order: Literal["little", "big"] = "little" if order == "<" else "big"
+    return [int.from_bytes(data[at : at + width], byte_order) for at in range(0, len(data) - width + 1, width)]
 
 
 @record(eq=False)
@@ -183,12 +206,7 @@ class CallBuilder:
         broken = self._unwind(stack, depth)
         call = Call(self._names[address], pid, self._trace.comms[pid], cpu, depth, time_ns, left=False, address=address)
         if args_at and size > args_at:
-            width = self._trace.long_bytes
-            order = "little" if self._trace.order == "<" else "big"
-            values = [
-                int.from_bytes(page[at : at + width], order)  # type: ignore[arg-type]
-                for at in range(offset + args_at, offset + size - width + 1, width)
-            ]
+            values = words_of(page[offset + args_at : offset + size], self._trace.order, self._trace.long_bytes)
             call.args = self._trace.arguments(address, values)
         if self._waiting:
             call.args = self._waiting.pop((pid, call.function), call.args)

@@ -132,6 +132,19 @@ def _printk_text(raw: bytes) -> str:
     return text.replace("\\n", "\n").replace("\\t", "\t").replace('\\"', '"').replace("\\\\", "\\")
 
 
+_PROBES = re.compile(r"kloupe_\d+", re.ASCII)
+
+
+def _probes_of(formats: dict[int, tuple[str, str, str]]) -> dict[str, tuple[str, bool]]:
+    """The events that --args and --retval made, by their names (control/probes.py)."""
+    found = {}
+    for system, name, _ in formats.values():
+        function, _, kind = name.rpartition("__")
+        if _PROBES.fullmatch(system) and kind in ("entry", "return"):
+            found[name] = function, kind == "return"
+    return found
+
+
 def open_trace(path: str) -> Trace:
     """A trace.dat as a trace. Raises UsageError, FormatError, NotSupported."""
     file = TraceFile(path)
@@ -142,6 +155,7 @@ def open_trace(path: str) -> Trace:
     trace.offset_ns = file.offset_ns
     trace.problems = file.problems
     trace.btf = file.btf
+    trace.probes = _probes_of(trace.formats.texts)
     trace.cpu_count = file.cpu_count or max((len(buffer.cpus) for buffer in file.all_buffers), default=0)
     for buffer in file.all_buffers:
         streams = [
