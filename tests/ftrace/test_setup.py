@@ -8,7 +8,7 @@ from kloupe.ftrace.control.holders import obstacles
 from kloupe.ftrace.control.journal import Journal
 from kloupe.ftrace.control.knobs import Knobs
 from kloupe.ftrace.control.probes import _arguments
-from kloupe.ftrace.decode.signatures import Signatures, show_arguments
+from kloupe.ftrace.decode.signatures import Signatures, report_arguments, show_arguments
 
 
 @pytest.fixture
@@ -59,3 +59,20 @@ def test_arguments_in_a_line_of_text():
     signatures.function = lambda name: ct.Function(kind, (("type", kind),))
     args = signatures.name_constants("f", {"type": 1, "name": "two\nlines", "count": 5})
     assert show_arguments(args) == 'type=PIDTYPE_TGID, name="two\\nlines", count=5'
+
+
+def test_arguments_as_trace_cmd_prints_them():
+    number, unsigned = ct.Int(4, True), ct.Int(4, False)
+    parameters = (
+        ("dfd", number),
+        ("mask", unsigned),
+        ("name", ct.Pointer(number)),
+        ("kind", ct.Enum("e", 4, False, (("A", 1),))),
+    )
+    signature = ct.Function(number, parameters)
+    values = [0xFFFFFF9C, 0x1_0000_07FF, 0xFF11, 1, 99]
+    assert report_arguments(signature, values, 8) == "dfd=4294967196, mask=0x7ff, name=0xff11, kind=1"
+    assert report_arguments(signature, values[:2], 8) == "dfd=4294967196, mask=0x7ff, ..."
+    assert report_arguments(None, values[:3], 8) == "ffffff9c, 1000007ff, ff11"
+    pair = ct.Function(number, (("pair", ct.Struct("struct", "s", 16)), ("n", number)))
+    assert report_arguments(pair, [1, 2, 3], 8) == "pair=(struct)[0x1:0x2], n=3"

@@ -13,7 +13,7 @@ from .decode.compile import Render, compile_print_format
 from .decode.eventformat import EventField, EventFormat
 from .decode.printfmt import PrintFormatError
 from .decode.renderers import RAGGED, RecordText, unpacker
-from .decode.signatures import show_arguments
+from .decode.signatures import show_arguments, words_of
 from .decode.values import Decoder, FieldValue, field_decoder
 from .report.fields import fields_text
 from .report.options import ReportOptions
@@ -109,12 +109,6 @@ class EventKind:
             return f"{names[ip]}{shown} <-- {names[parent_ip]}"
 
         return render
-
-
-def words_of(data: bytes, order: str, width: int) -> list[int]:
-    """Whole words of `width` bytes as numbers."""
-    byte_order: Literal["little", "big"] = "little" if order == "<" else "big"
-    return [int.from_bytes(data[at : at + width], byte_order) for at in range(0, len(data) - width + 1, width)]
 
 
 @record(eq=False)

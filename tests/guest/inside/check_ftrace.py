@@ -250,6 +250,7 @@ def check_recordings_open_in_trace_cmd() -> None:
     command = ["--", "sh", "-c", "ls /usr/bin > /dev/null; sleep 0.1"]
     with tempfile.TemporaryDirectory() as folder:
         for name, options in {
+            "args": ["-t", "graph", "vfs_*", "ksys_*", "--args"] if (TRACING / "options/funcgraph-args").exists() else ["-t", "graph", "vfs_*"],
             "7": ["-t", "graph", "vfs_*", "ksys_*"], "6": [*wanted, "--file-version", "6"], "zlib": [*wanted, "--compression", "zlib"],
         }.items():  # fmt: skip
             path = f"{folder}/{name}.dat"
@@ -267,6 +268,15 @@ def check_recordings_open_in_trace_cmd() -> None:
             ["trace-cmd", "report", path], capture_output=True, text=True, errors="replace", check=True
         )
         compare(kloupe("report", path).stdout.splitlines(), theirs.stdout.splitlines())
+        for tracer, option in (("function_graph", "funcgraph-args"), ("function", "func-args")):
+            if (TRACING / f"options/{option}").exists():  # the file then holds the kernel's types
+                words = ["-p", tracer, "-O", option, "-l", "vfs_*", "-l", "ksys_*"]
+                subprocess.run(
+                    ["trace-cmd", "record", "-o", path, *words, "-F", *command[1:]], check=True, capture_output=True
+                )
+                theirs = subprocess.run(["trace-cmd", "report", path], capture_output=True, text=True, check=True)
+                compare(kloupe("report", path).stdout.splitlines(), theirs.stdout.splitlines())
+        subprocess.run(["trace-cmd", "reset"], check=True, capture_output=True)
 
 
 def compare(ours: list[str], theirs: list[str]) -> None:

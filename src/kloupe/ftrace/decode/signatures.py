@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Literal
 
 from ...base import ctype as ct
 from ...base.errors import FormatError
 from ...binfmt.btf import Btf
 from .values import FieldValue
+
+
+def words_of(data: bytes, order: str, width: int) -> list[int]:
+    """Whole words of `width` bytes as numbers."""
+    byte_order: Literal["little", "big"] = "little" if order == "<" else "big"
+    return [int.from_bytes(data[at : at + width], byte_order) for at in range(0, len(data) - width + 1, width)]
 
 
 class Constant(str):
@@ -47,6 +54,39 @@ def show(value: FieldValue) -> str:
 def show_arguments(args: dict[str, FieldValue]) -> str:
     """`fd=3, count=832`."""
     return ", ".join(f"{name}={show(value)}" for name, value in args.items())
+
+
+def report_arguments(signature: ct.Function | None, values: list[int], long_bytes: int) -> str:
+    """Arguments as trace-cmd's library prints them: by name where types are known, plain hexadecimal numbers otherwise.
+
+    Integers are cut to their size, signed ones are decimal and not extended by their sign, constants are numbers.
+    """
+    if signature is None:
+        return ", ".join(f"{value:x}" for value in values)
+    shown = []
+    rest = list(values)
+    for name, kind in signature.parameters:
+        if not rest:
+            shown.append("...")
+            break
+        shown.append(f"{name}={_report_value(kind, rest, long_bytes)}")
+    return ", ".join(shown)
+
+
+def _report_value(kind: ct.CType, rest: list[int], long_bytes: int) -> str:
+    """The text of a parameter, whose words are taken."""
+    value = rest.pop(0)
+    if isinstance(kind, ct.Enum):
+        return str(_cut(value, 8, True))
+    if isinstance(kind, ct.Int | ct.Bool):
+        cut = _cut(value, kind.size, False)
+        return str(_cut(cut, 8, True)) if isinstance(kind, ct.Int) and kind.signed else f"0x{cut:x}"
+    if not isinstance(kind, ct.Struct):
+        return f"0x{value:x}"
+    words = [value]
+    while len(words) * long_bytes < kind.size and rest:
+        words.append(rest.pop(0))
+    return f"({kind.kind})[{':'.join(f'0x{word:x}' for word in words)}]"
 
 
 class Signatures:

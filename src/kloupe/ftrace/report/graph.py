@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from ..decode.eventformat import EventFormat
 from ..decode.renderers import unpacker
-from ..decode.signatures import show_arguments
+from ..decode.signatures import report_arguments, words_of
 from ..source import Trace
 
 _ENTRIES = ("funcgraph_entry", "fgraph_retaddr_entry")
@@ -94,13 +94,12 @@ class Entries(dict[bytes, tuple[int, str, str]]):
         field = self._form.field("args")
         if len(record) == self._plain_bytes or field is None or len(record) <= field.offset:
             return ""
-        width = self._trace.long_bytes
-        order = "little" if self._trace.order == "<" else "big"
-        values = [
-            int.from_bytes(record[at : at + width], order)  # type: ignore[arg-type]
-            for at in range(field.offset, len(record) - width + 1, width)
-        ]
-        return show_arguments(self._trace.arguments(function, values))
+        trace = self._trace
+        signatures, name = trace.signatures, trace.context.symbols[function][0]
+        signature = signatures.function(name) or signatures.function(name.partition(".")[0])
+        return report_arguments(
+            signature, words_of(record[field.offset :], trace.order, trace.long_bytes), trace.long_bytes
+        )
 
 
 class GraphText:
