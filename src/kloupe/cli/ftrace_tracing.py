@@ -6,15 +6,16 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from glob import glob
 
 from ..base.errors import UsageError
 from ..base.record import record, replace
 from ..ftrace.control.follow import Followed, Interrupts
 from ..ftrace.control.journal import Restored
 from ..ftrace.control.probes import add_probes
-from ..ftrace.control.request import FUNCTION, GRAPH, NOP, Request, parse_event
+from ..ftrace.control.request import FUNCTION, GRAPH, NOP, OF_THE_MACHINE, Request, parse_event
 from ..ftrace.control.session import Session
-from ..host.proc import online_cpus
+from ..host.proc import online_cpus, read_text
 from ..host.tracefs import ensure_tracefs
 from ..session.child import ChildProcess
 from .ftrace_options import TRACE, Words, parse_cpus, parse_number, parse_size_kb, parse_time_ns
@@ -167,10 +168,19 @@ def tracing(request: Request, words: Words, watched: Sequence[int] = ()) -> Iter
         interrupts = stack.enter_context(Interrupts())
         session = stack.enter_context(Session(ensure_tracefs(), request, clear=words.has("clear")))
         tell_restored(session.restored)
+        _tell_scope(request)
         followed = stack.enter_context(Followed(child, pids, for_s))
         yield Tracing(session, followed, interrupts, child)
         if words.has("show_commands"):
             sys.stderr.write("".join(f"{line}\n" for line in session.knobs.log))
+
+
+def _tell_scope(request: Request) -> None:
+    """Say on stderr what a tracer that looks at the whole machine shows."""
+    if request.tracer in OF_THE_MACHINE and request.pids:
+        sys.stderr.write(f"NOTE: the tracer {request.tracer} knows no processes: it shows what all do meanwhile\n")
+    if request.tracer == "blk" and not any(read_text(path) == "1" for path in glob("/sys/block/*/trace/enable")):
+        sys.stderr.write("NOTE: the tracer blk shows nothing yet: first echo 1 > /sys/block/DEVICE/trace/enable\n")
 
 
 def _duration_s(words: Words) -> float:

@@ -158,6 +158,9 @@ _LOST = EventFormat(
 )
 
 
+_DEEPEST = 1 << 10  # the kernel keeps fewer calls of a task; more is damage that would make endless lines
+
+
 class CallBuilder:
     """Puts the graph tracer's entries and exits together, task by task."""
 
@@ -196,7 +199,7 @@ class CallBuilder:
             return None
         address, depth = read(page, offset)
         stack = self._stacks.setdefault(pid, [])
-        depth &= 0x7FFFFFFF
+        depth = min(depth & 0x7FFFFFFF, _DEEPEST)
         broken = self._unwind(stack, depth)
         call = Call(self._names[address], pid, self._trace.comms[pid], cpu, depth, time_ns, left=False, address=address)
         if args_at and size > args_at:
@@ -221,7 +224,7 @@ class CallBuilder:
         assert self._exit is not None
         address, depth, called, returned = self._exit(page, offset)
         stack = self._stacks.setdefault(pid, [])
-        depth &= 0x7FFFFFFF
+        depth = min(depth & 0x7FFFFFFF, _DEEPEST)
         while stack and (stack[-1].depth > depth or stack[-1].address != address) and stack[-1].depth >= depth:
             stack.pop()
         duration_ns = returned - called & (1 << 64) - 1

@@ -7,6 +7,8 @@ from ...base.record import field, record
 
 NOP = "nop"
 FUNCTION, GRAPH = "function", "function_graph"
+# Tracers that look at the machine, whatever processes are asked for.
+OF_THE_MACHINE = frozenset(("blk", "mmiotrace", "hwlat", "osnoise", "timerlat"))
 
 
 @record(frozen=True)

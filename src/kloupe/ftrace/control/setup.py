@@ -12,7 +12,7 @@ from ...host.proc import threads
 from ...kernel.tracing_dir import TracingDir
 from .folder import TracingFolder
 from .knobs import Knobs
-from .request import FUNCTION, GRAPH, NOP, EventChoice, Request
+from .request import FUNCTION, GRAPH, NOP, OF_THE_MACHINE, EventChoice, Request
 
 # Knobs that only the top level has, whatever instance uses them.
 SHARED = ("set_graph_function", "set_graph_notrace", "max_graph_depth", "tracing_thresh")
@@ -128,7 +128,7 @@ def _set_pids(knobs: Knobs, request: Request) -> None:
         return
     tasks = [str(task) for pid in request.pids for task in threads(pid)]
     lists = (
-        ("set_ftrace_pid", "options/function-fork", request.tracer != NOP),
+        ("set_ftrace_pid", "options/function-fork", request.tracer != NOP and request.tracer not in OF_THE_MACHINE),
         ("set_event_pid", "options/event-fork", bool(request.events) or request.more_events),
     )
     for name, fork, wanted in lists:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from ..decode.eventformat import EventFormat
 from ..decode.renderers import unpacker
-from ..decode.signatures import report_arguments, words_of
 from ..source import Trace
+from .arguments import ArgumentsText
 
 _ENTRIES = ("funcgraph_entry", "fgraph_retaddr_entry")
 _EXIT = "funcgraph_exit"
@@ -94,12 +94,7 @@ class Entries(dict[bytes, tuple[int, str, str]]):
         field = self._form.field("args")
         if len(record) == self._plain_bytes or field is None or len(record) <= field.offset:
             return ""
-        trace = self._trace
-        signatures, name = trace.signatures, trace.context.symbols[function][0]
-        signature = signatures.function(name) or signatures.function(name.partition(".")[0])
-        return report_arguments(
-            signature, words_of(record[field.offset :], trace.order, trace.long_bytes), trace.long_bytes
-        )
+        return ArgumentsText(self._trace, field)(record, function)
 
 
 class GraphText:
