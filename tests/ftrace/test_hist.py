@@ -11,6 +11,7 @@ from made_trace import Maker
 
 from kloupe.base.errors import UsageError
 from kloupe.ftrace.events import trace_items
+from kloupe.ftrace.hist.check import check_question
 from kloupe.ftrace.hist.filters import parse_filter
 from kloupe.ftrace.hist.offline import answer_offline
 from kloupe.ftrace.hist.question import LATENCY, Key, Question, parse_key, sorted_rows
@@ -162,3 +163,36 @@ def test_the_command_over_a_file(tmp_path):
         {"keys": {"name": "two"}, "hitcount": 1, "sums": {"value": 7}},
     ]
     assert "Did you mean 'demo:wake'?" in kloupe("demo:wak", "-i", str(path)).stderr
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        (Question(SWITCH, [Key("prev_comm", "log2")]), "is text, and log2 is for numbers"),
+        (Question(SWITCH, [Key("prev_pid", "buckets=0")]), "how large a bucket is"),
+        (Question(SWITCH, [Key("prev_pid", "buckets")]), "how large a bucket is"),
+        (Question(SWITCH, [Key("prev_pid", "log2=3")]), "takes no number"),
+        (Question(SWITCH, [Key(name) for name in ("prev_pid", "prev_comm", "next_pid", "next_comm")]), "at most 3"),
+        (Question(SWITCH, values=["prev_comm"]), "is text, which has no sum"),
+        (Question(SWITCH, values=["nothing"]), "no field 'nothing'"),
+        (Question(SWITCH, where="prev_pid > 0 && nothing == 1"), "no field 'nothing'"),
+        (Question(SWITCH, sort="nothing"), "no column"),
+        (Question(SWITCH, size=3), "the kernel keeps 128 to 131072 rows"),
+        (Question(("demo", "wake"), until=SWITCH, match=("value", "nothing")), "no field 'nothing'"),
+        (Question(("demo", "wake"), until=SWITCH, match=("next_pid", "next_pid")), "demo:wake has no field 'next_pid'"),
+        (Question(("demo", "wake"), until=SWITCH, until_where="value > 0", match=("value", "next_pid")), "no field 'value'"),
+        (Question(("demo", "nothing")), "nothing is known"),
+    ],
+)  # fmt: skip
+def test_questions_that_make_no_sense(tmp_path, question, said):
+    trace = open_trace(str(Maker().write(tmp_path / "a.dat", [])))
+    with pytest.raises(UsageError, match=said):
+        check_question(question, lambda event: trace.formats.named(*event))
+
+
+def test_generic_fields_over_a_file(tmp_path):
+    maker = Maker()
+    trace = open_trace(str(maker.write(tmp_path / "a.dat", *maker.sample())))
+    question = Question(("demo", "wake"), [Key("cpu")], where='comm == "cat"')
+    answer = answer_offline(trace, trace_items(trace, ReportOptions()), question)
+    assert [(row.keys, row.hits) for row in answer.rows] == [((1,), 1)]

@@ -2,16 +2,19 @@
 
 import io
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from made_trace import Maker
 
 from kloupe.base.errors import FormatError, KloupeError, NotSupported
+from kloupe.ftrace import read
 from kloupe.ftrace.report.options import ReportOptions
 from kloupe.ftrace.report.text import report_text
 from kloupe.ftrace.source import open_trace
-from kloupe.ftrace.split import split_pages
+from kloupe.ftrace.split import PageMaker, split_pages
 from kloupe.ftrace.tracedat.compress import has_zstd
 from kloupe.ftrace.tracedat.write import write_trace
 
@@ -52,6 +55,44 @@ def test_choices(tmp_path):
     assert text(path, start_ns=1_000_024_000, end_ns=1_000_030_000).splitlines()[1:] == LINES.splitlines()[7:9]
     assert " value=-3 name=one flags=5\n" in text(path, raw=True)
     assert "1.000001500: wake" in text(path, nanoseconds=True)
+
+
+def run(*words: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "kloupe", "ftrace", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("word", ["report", "split", "hist"])
+def test_the_file_itself_is_never_written_over(tmp_path, word):
+    maker = Maker()
+    path = maker.write(tmp_path / "a.dat", *maker.sample())
+    before = path.read_bytes()
+    (tmp_path / "b.dat").symlink_to(path)
+    source = ["demo:wake", "-i", path] if word == "hist" else [path]
+    done = run(word, *source, "-o", tmp_path / "b.dat")
+    assert done.returncode == 1 and "is read from" in done.stderr and path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "status"),
+    [
+        (["--from", "5", "--to", "3"], "--to is before --from", 1),
+        (["-e", "wke"], "Did you mean 'wake'", 1),
+        (["-e", "nothing*"], "no event of the file matches 'nothing*'", 1),
+        (["--from", "99"], "NOTE: no event of the file passes", 0),
+        (["-p", "12345"], "NOTE: no event of the file passes", 0),
+        (["--cpu", "7"], "NOTE: no event of the file passes", 0),
+        (["-R", "--json"], "--raw is about the text, not about --json", 1),
+        (["--", "ls"], "no command to run here", 1),
+        (["--stat", "--sort", "size"], "no column", 1),
+    ],
+)
+def test_choices_that_choose_nothing(tmp_path, words, said, status):
+    maker = Maker()
+    path = maker.write(tmp_path / "a.dat", *maker.sample())
+    done = run("report", path, *words)
+    assert done.returncode == status and said in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert done.stdout == ("" if status else "cpus=2\n")
 
 
 def test_a_leaf_whose_end_is_on_the_next_page(tmp_path):
@@ -144,3 +185,30 @@ def test_parts_are_packed_anew(tmp_path):
     stream = trace.instances[0].streams[0]
     write_trace(str(tmp_path / "b.dat"), maker.tables(), [("", [(0, split_pages(trace, stream, ReportOptions()))])])
     assert text(tmp_path / "b.dat").splitlines()[1:] == whole.splitlines()[1:]
+
+
+def test_lost_events_keep_their_place_in_a_part(tmp_path):
+    """In the text, in a part, and as an item among the others."""
+    maker = Maker()
+    pages = PageMaker("<", 8)
+    made = [pages.add(1000, maker.wake(10, 1, "a")), pages.lose(7), pages.add(5000, maker.wake(10, 2, "b"))]
+    made += [pages.lose(-1), pages.add(9000, maker.wake(10, 3, "c")), pages.take()]
+    path = tmp_path / "a.dat"
+    write_trace(str(path), maker.tables(), [("", [(0, [page for page in made if page])])])
+    assert [line for line in text(path).splitlines() if "DROPPED" in line] == [
+        "CPU:0 [7 EVENTS DROPPED]", "CPU:0 [EVENTS DROPPED]",
+    ]  # fmt: skip
+    lost = [(item.time_ns, item.fields["count"]) for item in read(str(path)) if item.name == "lost_events"]
+    assert lost == [(5000, 7), (9000, -1)]
+    part = tmp_path / "b.dat"
+    assert run("split", path, "-o", part).returncode == 0 and text(part) == text(path)
+    assert run("split", path, "--from", "0.000009", "-o", part).returncode == 0
+    assert text(part).splitlines()[1:] == text(path).splitlines()[-2:]
+
+
+def test_instances_are_merged_by_time(tmp_path):
+    maker = Maker()
+    odd, even = ([(1000 * n, maker.wake(10, n, "x")) for n in range(first, 40, 2)] for first in (1, 2))
+    buffers = [("", [(0, maker.pages(odd))]), ("other", [(0, maker.pages(even))])]
+    write_trace(str(tmp_path / "a.dat"), maker.tables(), buffers)
+    assert [item.fields["value"] for item in read(str(tmp_path / "a.dat"))] == list(range(1, 40))

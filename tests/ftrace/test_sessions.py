@@ -98,7 +98,7 @@ def test_filters_and_triggers():
     [
         (["events", "sched:sched_swich", "--", "true"], "Did you mean 'sched:sched_switch'"),
         (["events", "sched:sched_switch", "--where", "prev_pidd > 0", "--", "true"], "its fields are: prev_comm"),
-        (["events", "sched:sched_switch", "--where", "prev_pid >", "--", "true"], "is not one"),
+        (["events", "sched:sched_switch", "--where", "prev_pid >", "--", "true"], "cannot be filtered by"),
         (["events", "sched:sched_switch", "-C", "sundial", "--", "true"], "this kernel has: local"),
         (["events", "sched:sched_switch", "-O", "nothing-such", "--", "true"], "no tracing option"),
         (["events", "sched:sched_switch", "-p", "999999999", "--", "true"], "no process 999999999"),
@@ -110,6 +110,22 @@ def test_filters_and_triggers():
         (["events", "sched", "--for", "soon"], "is no time"),
         (["events", "sched", "--wher", "x"], "Did you mean '--where'?"),
         (["events", "sched", "--json", "--tree", "--", "true"], "choose one"),
+        (["events", ""], "needs a name"),
+        (["events", "sched", "--for", "0", "--", "true"], "no time to trace"),
+        (["events", "sched", "--"], "the command behind -- is missing"),
+        (["events", "sched", "--clock", "", "--", "true"], "not empty"),
+        (["events", "sched", "--cpu", "999", "--", "true"], "there is no CPU 999"),
+        (["events", "sched", "-O", "../tracing_on", "--", "true"], "no tracing option '../tracing_on'"),
+        (["events", "sched", "--depth", "3", "--", "true"], "is about graphs of functions, not about events"),
+        (["events", "sched", "--args", "--", "true"], "is about functions"),
+        (["events", "sched", "true"], "comes behind --"),
+        (["events", "sched:sched_process_exec", "--trigger", "nothing", "--", "true"], "cannot have the trigger"),
+        (["events", "sched", "--trigger", "!stacktrace", "--", "true"], "take it away"),
+        (["events", "sched", "--stat", "--sort", "size", "--", "true"], "no column"),
+        (["events", "sched", "--json", "-o", "/no/such/place", "--", "echo", "ran"], "there is no folder"),
+        (["record", "-e", "sched", "-o", "/", "--", "echo", "ran"], "it is a folder"),
+        (["evnts", "sched"], "Did you mean 'events'"),
+        (["hist", "sched:sched_switch", "--match", "a=b", "--for", "1s"], "belongs to --until"),
         (["list", "things"], "list what?"),
         (["list", "events", "sched:sched_swich"], "Did you mean 'sched:sched_switch'"),
         (["report"], "one trace.dat is needed"),
@@ -143,6 +159,17 @@ def test_views_of_a_command():
     ]
     assert objects and all(o["event"] == "syscalls:sys_enter_openat" and o["comm"] == "cat" for o in objects)
     assert [o["time_ns"] for o in objects] == sorted(o["time_ns"] for o in objects)
+
+
+def test_stacks_in_every_view(tmp_path):
+    """Their records are shorter than the format says, up to the very end of a page."""
+    command = ["events", "syscalls:sys_enter_*", "-T"]
+    rows = kloupe(*command, "--json", "--", "cat", "/etc/hostname").stdout.splitlines()
+    stacks = [json.loads(row) for row in rows if '"event":"ftrace:kernel_stack"' in row]
+    assert stacks and all(len(one["fields"]["caller"]) == one["fields"]["size"] for one in stacks), stacks[:2]
+    assert all(one["text"].startswith("<stack trace >\n=> ") for one in stacks)
+    tree = kloupe(*command, "--tree", "--", "true").stdout
+    assert "ftrace:kernel_stack: <stack trace >\n" + " " * 48 + "=> " in tree
 
 
 @pytest.mark.parametrize("kind", [["--file-version", "6"], ["--compression", "zlib"], []])
@@ -231,7 +258,13 @@ with ftrace.session(events=["sched:sched_process_exit"], duration_s=0.3) as trac
     assert done.stderr == "" and done.stdout.splitlines()[-1] == "sched_process_exit {'cat'} 0 True []" and not left()
 
 
+def test_where_given_twice_is_both():
+    words = ["events", "sched:sched_process_exit", "--where", "pid > 0", "--where", "pid < 0", "--", "true"]
+    assert "sched_process_exit:" not in kloupe(*words).stdout
+
+
 def test_help_and_listing():
+    assert kloupe("events", "-h").stdout == kloupe("--help").stdout
     assert "kloupe ftrace graph [FUNC...] [-- CMD]" in kloupe("--help").stdout
     names = kloupe("list", "events", "sched:*").stdout.split()
     assert "sched:sched_switch" in names and all(name.startswith("sched:") for name in names)

@@ -104,3 +104,17 @@ def test_version_6_refuses_what_it_cannot_hold(tmp_path):
     assert done.returncode == 1 and "version 6 holds one instance" in done.stderr
     done = subprocess.run([sys.executable, *words, "--instance", "second"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("compression", ["none", "zlib"])
+def test_types_with_and_without_their_size(tmp_path, monkeypatch, compression):
+    """trace-cmd writes the kernel's BTF as it is; a size may stand before it."""
+    maker = Maker()
+    tables = maker.tables()
+    types = b"\x9f\xeb\x01\x00\x18\x00\x00\x00" + bytes(range(256)) * 1100
+    for written in (types, len(types).to_bytes(8, "little") + types):
+        tables.btf = written
+        write_trace(
+            str(tmp_path / "a.dat"), tables, [("", [(0, maker.pages(maker.sample()[0]))])], compression=compression
+        )
+        assert open_trace(str(tmp_path / "a.dat")).btf() == types

@@ -191,3 +191,11 @@ def test_choices_apply_to_objects(tmp_path):
     trace = open_trace(str(maker.write(tmp_path / "a.dat", *maker.sample())))
     assert [e.pid for e in trace_items(trace, ReportOptions(events=["wake"], cpus={1}))] == [11, 0, 99]
     assert [e.pid for e in trace_items(trace, ReportOptions(events=["wake"], pids={11}, cpus={1}))] == [11]
+
+
+def test_a_depth_that_cannot_be(tmp_path):
+    maker = Maker()
+    records = [(1000, maker.entry(10, "ksys_read", 0)), (2000, maker.entry(10, "vfs_read", 0x7F000000))]
+    items = list(read(str(maker.write(tmp_path / "a.dat", records))))
+    assert max(call.depth for item in items for call in item.walk()) < 2000
+    assert len("".join(render_tree(items))) < 5000

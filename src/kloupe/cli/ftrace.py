@@ -31,14 +31,27 @@ _EXAMPLES = (
 
 def run(arguments: list[str]) -> int:
     """Run the part that the first word names; gives the exit status. Other words are tracers of this kernel."""
-    if not arguments or arguments[0] in ("-h", "--help", "help") or "--help" in _before_command(arguments):
+    if not arguments or arguments[0] == "help" or {"-h", "--help"} & set(_before_command(arguments)):
         sys.stdout.write(help_text())
         return 0
     word = arguments[0]
     if word.startswith("-"):
         raise UsageError(f"kloupe ftrace: what to do comes first, not {word}", hint="kloupe ftrace --help")
+    if word not in PARTS:
+        _require_no_slip(word)
     module = PARTS.get(word, ("ftrace_run", "", ""))[0]
     return int(import_module(f".{module}", __package__).run(word, arguments[1:]))
+
+
+def _require_no_slip(word: str) -> None:
+    """Raises UsageError for a word that is no tracer of this kernel and looks like a part."""
+    from ..base.diag import did_you_mean
+    from ..ftrace.control.folder import TracingFolder
+    from ..host.tracefs import ensure_tracefs
+
+    near = did_you_mean(word.lower(), PARTS)
+    if near and word not in TracingFolder(ensure_tracefs()).words("available_tracers"):
+        raise UsageError(f"kloupe ftrace has no part {word!r}, and this kernel no such tracer", hint=near[0])
 
 
 def _before_command(arguments: list[str]) -> list[str]:

@@ -19,8 +19,8 @@ from ..host.proc import threads
 from ..host.tracefs import ensure_tracefs
 from .ftrace_options import TRACE, VIEW, Words, parse_cpus, parse_number, parse_words
 from .ftrace_report import tell_problems
-from .ftrace_tracing import tracing
-from .ftrace_views import write_pieces
+from .ftrace_tracing import joined_filter, tracing
+from .ftrace_views import require_place, write_pieces
 from .options import Option
 
 HIST: dict[str, Option] = {
@@ -42,11 +42,16 @@ HIST: dict[str, Option] = {
 
 def run(word: str, arguments: list[str]) -> int:
     """Ask and print; gives the exit status of the command, if there was one."""
-    words = parse_words(arguments, HIST)
+    words = parse_words(arguments, HIST, takes_command=True)
     if len(words.plain) != 1:
         raise UsageError(
             "a histogram is of one event", hint="kloupe ftrace hist sched:sched_switch --by prev_comm --for 1s"
         )
+    for key in ("match", "until_where"):
+        if words.has(key) and not words.has("until"):
+            raise UsageError(f"{HIST[key].names[0]} belongs to --until")
+    if words.has("output"):
+        require_place(words.get("output"), *([words.get("input")] if words.has("input") else []))
     if words.has("input"):
         return _offline(words)
     top = TracingFolder(ensure_tracefs())
@@ -76,7 +81,13 @@ def _choose_tasks_of_pairs(question: Question, pids: list[int], words: Words) ->
         sys.stderr.write("NOTE: the pairs of all tasks are counted while the command runs; --where chooses\n")
 
 
+_LIVE = ("pid", "for", "cpu", "clear", "show_commands", "size")
+
+
 def _offline(words: Words) -> int:
+    live = "--" if words.command else next((HIST[key].names[0] for key in _LIVE if words.has(key)), "")
+    if live:
+        raise UsageError(f"{live} is about tracing: -i asks a file", hint="--where chooses events of the file")
     trace = open_trace(words.get("input"))
     question = _question(words, lambda text: _file_event(trace, text))
     _print(answer_offline(trace, trace_items(trace, ReportOptions()), question), question, words)
@@ -95,7 +106,7 @@ def _question(words: Words, find: object) -> Question:
         event=find(words.plain[0]),
         keys=[parse_key(part) for text in words.all("by") for part in text.split(",")],
         values=[part for text in words.all("value") for part in text.split(",")],
-        where=words.get("event_filter"),
+        where=joined_filter(words),
         until=find(words.get("until")) if words.has("until") else None,
         until_where=words.get("until_where"),
         match=(first, second or first),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator
 from struct import Struct
@@ -16,7 +17,8 @@ from ..ftrace.tracedat.tables import tables_of
 from ..ftrace.tracedat.write import write_trace
 from .ftrace_options import VIEW, parse_words
 from .ftrace_record import RECORD, file_kind
-from .ftrace_report import CHOICE, report_options, tell_problems
+from .ftrace_report import CHOICE, report_options, tell_empty, tell_problems
+from .ftrace_views import require_place
 
 
 def run(word: str, arguments: list[str]) -> int:
@@ -25,9 +27,10 @@ def run(word: str, arguments: list[str]) -> int:
 
 
 def _info(arguments: list[str]) -> int:
-    if len(arguments) != 1:
+    words = parse_words(arguments, {})
+    if len(words.plain) != 1:
         raise UsageError("one trace.dat is needed", hint="kloupe ftrace info FILE")
-    path = arguments[0]
+    path = words.plain[0]
     with TraceFile(path) as file:
         trace = open_trace(path)
         order = "little-endian" if file.order == "<" else "big-endian"
@@ -76,22 +79,26 @@ def _split(arguments: list[str]) -> int:
     if len(words.plain) != 1 or not words.has("output"):
         raise UsageError("split needs a file and -o", hint="kloupe ftrace split FILE --from 12.5 --to 13 -o PART")
     path = words.plain[0]
+    require_place(words.get("output"), path)
     version, compression = file_kind(words)
     trace = open_trace(path)
     options = report_options(words, trace)
     with TraceFile(path) as file:
         tables = tables_of(file)
     wanted = [i for i in trace.instances if not options.instances or i.name in options.instances]
-    buffers = [(i.name, [(s.cpu, _pages(trace, s, options)) for s in _streams(i, options)]) for i in wanted]
+    count = itertools.count()
+    buffers = [
+        (i.name, [(s.cpu, _pages(trace, s, options, count)) for s in i.streams_of(options.cpus)]) for i in wanted
+    ]
     write_trace(words.get("output"), tables, buffers, version=version, compression=compression)
+    tell_empty(next(count) > 0)
     if sys.stderr.isatty():
         sys.stderr.write(f"{words.get('output')} written\n")
     return tell_problems(trace)
 
 
-def _streams(instance: Instance, options: ReportOptions) -> list[Stream]:
-    return [stream for stream in instance.streams if options.cpus is None or stream.cpu in options.cpus]
-
-
-def _pages(trace: Trace, stream: Stream, options: ReportOptions) -> Iterator[bytes]:
-    return split_pages(trace, stream, options)
+def _pages(trace: Trace, stream: Stream, options: ReportOptions, count: Iterator[int]) -> Iterator[bytes]:
+    """The pages of a part, each counted."""
+    for page in split_pages(trace, stream, options):
+        next(count)
+        yield page

@@ -19,7 +19,9 @@ TRACE: dict[str, Option] = {
     "root": Option(("-g", "--root"), "FUNC", "graphs: only what this function calls"),
     "not_root": Option(("--not-root",), "FUNC", "graphs: nothing that this function calls"),
     "depth": Option(("--depth",), "N", "graphs: at most so many levels of calls"),
-    "threshold": Option(("--threshold",), "TIME", "graphs: only calls that take at least this long"),
+    "threshold": Option(
+        ("--threshold",), "TIME", "graphs: only calls (latency tracers: only delays) of at least this long"
+    ),
     "events": Option(("-e", "--event"), "EVENT", "switch on an event, as in sched:sched_switch or sched"),
     "event_filter": Option(("--where",), "FILTER", "only events whose fields match, as in 'prev_pid > 0'"),
     "trigger": Option(("--trigger",), "TRIGGER", "a trigger for the events, as in stacktrace or 'traceoff if ret < 0'"),
@@ -48,7 +50,20 @@ VIEW: dict[str, Option] = {
 }
 VIEWS = ("tree", "stat", "json", "chrome", "perfetto", "speedscope", "folded", "html")
 REPEATED = frozenset(
-    ("pid", "functions", "notrace", "root", "not_root", "events", "trigger", "option", "value", "by", "instance")
+    (
+        "pid",
+        "functions",
+        "notrace",
+        "root",
+        "not_root",
+        "events",
+        "event_filter",
+        "trigger",
+        "option",
+        "value",
+        "by",
+        "instance",
+    )
 )
 
 
@@ -74,13 +89,17 @@ class Words:
         return self.lists.get(key, [])
 
 
-def parse_words(arguments: Sequence[str], table: dict[str, Option]) -> Words:
-    """Read arguments. Raises UsageError for an unknown option (with near names) or a missing argument."""
+def parse_words(arguments: Sequence[str], table: dict[str, Option], *, takes_command: bool = False) -> Words:
+    """Read arguments. Raises UsageError for an unknown option (with near names), a missing or empty argument, a command that is missing or not wanted."""
     by_name = {name: key for key, option in table.items() for name in option.names}
     words, rest = Words(), list(arguments)
     while rest:
         word = rest.pop(0)
         if word == "--":
+            if not takes_command:
+                raise UsageError("there is no command to run here: nothing comes behind --")
+            if not rest:
+                raise UsageError("the command behind -- is missing", hint="as in: kloupe ftrace graph -- ls")
             words.command = rest
             break
         if word == "-" or not word.startswith("-"):
@@ -100,6 +119,8 @@ def parse_words(arguments: Sequence[str], table: dict[str, Option]) -> Words:
             if not rest:
                 raise UsageError(f"{name} needs an argument: {table[key].argument}")
             value = rest.pop(0)
+        if not value:
+            raise UsageError(f"{name} needs an argument that is not empty: {table[key].argument}")
         words.values[key] = value
         if key in REPEATED:
             words.lists.setdefault(key, []).append(value)

@@ -7,13 +7,14 @@ import sys
 from contextlib import suppress
 
 from ..base.errors import UsageError
-from ..ftrace.live import events_of, pages_of_files
+from ..ftrace.live import events_of, pages_of_files, read_btf
 from ..ftrace.recorder import Recorder
 from ..ftrace.tracedat.compress import COMPRESSIONS, has_zstd
 from ..ftrace.tracedat.tables import Tables, add_ending, read_tables
 from ..ftrace.tracedat.write import write_trace
 from .ftrace_options import TRACE, VIEW, Words, parse_words
 from .ftrace_tracing import TRACERS, Probes, Tracing, make_request, probe_events, tell_lost, tracing, with_values
+from .ftrace_views import require_place
 from .options import Option
 
 RECORD: dict[str, Option] = {
@@ -27,13 +28,15 @@ HEAD = ".head"  # the tables, kept beside the pages until the file is whole
 
 def run(word: str, arguments: list[str]) -> int:
     """Record; gives the exit status of the command, if there was one."""
-    words = parse_words(arguments, TRACE | RECORD)
+    words = parse_words(arguments, TRACE | RECORD, takes_command=True)
     version, compression = file_kind(words)
     tracer = words.get("tracer", "events")
     path = words.get("output", "trace.dat")
+    require_place(path)
     request = make_request(TRACERS.get(tracer, tracer), words)
     with tracing(request, words) as it:
-        tables, recorder = _record(it, path, with_values(it.session, words))
+        probes = with_values(it.session, words)
+        tables, recorder = _record(it, path, probes, read_btf() if words.has("args") else b"")
         lost = it.session.lost()
         it.session.close()
     count = sum(os.path.getsize(name) for name in recorder.files.values())
@@ -67,9 +70,10 @@ def file_kind(words: Words) -> tuple[int, str]:
     return int(version), compression
 
 
-def _record(it: Tracing, path: str, probes: Probes) -> tuple[Tables, Recorder]:
+def _record(it: Tracing, path: str, probes: Probes, btf: bytes) -> tuple[Tables, Recorder]:
     folder = it.session.folder
     tables = read_tables(folder, events_of(it.session.top, it.session.request) + probe_events(probes))
+    tables.btf = btf  # what the arguments of functions are called
     write_trace(path + HEAD, tables, [])
     recorder = Recorder(folder, path, tables.page_bytes)
     try:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from fnmatch import fnmatchcase
 
+from ..base.diag import did_you_mean
 from ..base.errors import UsageError
 from ..ftrace.report.options import ReportOptions
 from ..ftrace.report.text import write_report
 from ..ftrace.source import Trace, open_trace
 from .ftrace_options import VIEW, Words, parse_cpus, parse_number, parse_words
-from .ftrace_views import chosen_view, show, sort_column, write_pieces
+from .ftrace_views import chosen_view, require_place, show, sort_column, write_pieces
 from .options import Option
 
 CHOICE: dict[str, Option] = {
@@ -31,9 +33,14 @@ REPORT: dict[str, Option] = {
 def run(word: str, arguments: list[str]) -> int:
     """Print a report; 1 when a file was damaged (what could be read is shown)."""
     words = parse_words(arguments, REPORT | VIEW)
+    if words.has("output"):
+        require_place(words.get("output"), *words.plain)
     if words.has("diff"):
         return _diff(words)
     view = chosen_view(words)
+    text_only = next((key for key in ("raw", "nanoseconds") if view and words.has(key)), "")
+    if text_only:
+        raise UsageError(f"{REPORT[text_only].names[-1]} is about the text, not about --{view}")
     trace = open_one(words)
     options = report_options(words, trace)
     if view:
@@ -42,7 +49,7 @@ def run(word: str, arguments: list[str]) -> int:
         _write_file(trace, options, words.get("output"))
     else:
         sys.stdout.flush()
-        write_report(trace, options, sys.stdout.write, sys.stdout.fileno())
+        tell_empty(write_report(trace, options, sys.stdout.write, sys.stdout.fileno()))
         sys.stdout.flush()
     return tell_problems(trace)
 
@@ -50,9 +57,15 @@ def run(word: str, arguments: list[str]) -> int:
 def _write_file(trace: Trace, options: ReportOptions, path: str) -> None:
     try:
         with open(path, "w", encoding="utf-8", errors="replace") as out:
-            write_report(trace, options, out.write, out.fileno())
+            tell_empty(write_report(trace, options, out.write, out.fileno()))
     except OSError as error:
         raise UsageError(f"cannot write '{path}': {error.strerror}") from None
+
+
+def tell_empty(any_event: bool) -> None:
+    """Say on stderr that nothing was chosen."""
+    if not any_event:
+        sys.stderr.write("NOTE: no event of the file passes; kloupe ftrace info FILE tells which there are, and when\n")
 
 
 def open_one(words: Words) -> Trace:
@@ -79,6 +92,10 @@ def _diff(words: Words) -> int:
 
 def report_options(words: Words, trace: Trace) -> ReportOptions:
     """What the options say. Raises UsageError."""
+    start_ns, end_ns = _time_ns(words, "from"), _time_ns(words, "to")
+    if words.has("to") and end_ns < start_ns:
+        raise UsageError("--to is before --from")
+    _require_events(words.all("events"), trace)
     names = [instance.name for instance in trace.instances]
     for name in words.all("instance"):
         if name not in names:
@@ -86,14 +103,27 @@ def report_options(words: Words, trace: Trace) -> ReportOptions:
             raise UsageError(f"the file has no instance {name!r}", hint=f"it has: {known}")
     return ReportOptions(
         cpus=set(parse_cpus(words.get("cpu"))) if words.has("cpu") else None,
-        start_ns=_time_ns(words, "from"),
-        end_ns=_time_ns(words, "to"),
+        start_ns=start_ns,
+        end_ns=end_ns,
         pids={parse_number(text, "-p") for text in words.all("pid")} or None,
         events=words.all("events"),
         raw=words.has("raw"),
         nanoseconds=words.has("nanoseconds"),
         instances=words.all("instance"),
     )
+
+
+def _require_events(patterns: list[str], trace: Trace) -> None:
+    """Raises UsageError for a pattern that no event of the file can match."""
+    pairs = {(system, event) for system, event, _ in trace.formats.texts.values()}
+    names = {name for system, event in pairs for name in (system, event, f"{system}:{event}")}
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            near = did_you_mean(pattern, names)
+            raise UsageError(
+                f"no event of the file matches {pattern!r}",
+                hint=near[0] if near else "kloupe ftrace info FILE lists them",
+            )
 
 
 def _time_ns(words: Words, key: str) -> int:

@@ -13,15 +13,17 @@ from ..ftrace.tracedat.tables import add_ending, read_tables
 from .ftrace_options import TRACE, VIEW, Words, parse_words
 from .ftrace_report import tell_problems
 from .ftrace_tracing import TRACERS, Probes, Tracing, make_request, probe_events, tell_lost, tracing, with_values
-from .ftrace_views import chosen_view, show
+from .ftrace_views import chosen_view, require_place, show
 
 _PIECE_BYTES = 1 << 16
 
 
 def run(word: str, arguments: list[str]) -> int:
     """Trace and print; gives the exit status of the command, if there was one."""
-    words = parse_words(arguments, TRACE | VIEW)
+    words = parse_words(arguments, TRACE | VIEW, takes_command=True)
     view = chosen_view(words)
+    if words.has("output"):
+        require_place(words.get("output"))
     request = make_request(TRACERS.get(word, word), words)
     with tracing(request, words) as it:
         probes = with_values(it.session, words)

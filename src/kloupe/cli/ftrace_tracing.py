@@ -6,24 +6,48 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from glob import glob
 
 from ..base.errors import UsageError
 from ..base.record import record, replace
 from ..ftrace.control.follow import Followed, Interrupts
 from ..ftrace.control.journal import Restored
 from ..ftrace.control.probes import add_probes
-from ..ftrace.control.request import FUNCTION, GRAPH, NOP, Request, parse_event
+from ..ftrace.control.request import FUNCTION, GRAPH, NOP, OF_THE_MACHINE, Request, parse_event
 from ..ftrace.control.session import Session
-from ..host.proc import online_cpus
+from ..host.proc import online_cpus, read_text
 from ..host.tracefs import ensure_tracefs
 from ..session.child import ChildProcess
-from .ftrace_options import Words, parse_cpus, parse_number, parse_size_kb, parse_time_ns
+from .ftrace_options import TRACE, Words, parse_cpus, parse_number, parse_size_kb, parse_time_ns
 
 TRACERS = {"graph": GRAPH, "function": FUNCTION, "events": NOP}
 
 
+_NO_GRAPH = (NOP, FUNCTION)
+# Options that would silently do nothing with these tracers -> what they are about.
+_USELESS: dict[str, tuple[tuple[str, ...], str]] = {
+    "functions": ((NOP,), "functions"),
+    "notrace": ((NOP,), "functions"),
+    "args": ((NOP,), "functions"),
+    "retval": ((NOP,), "functions"),
+    "root": (_NO_GRAPH, "graphs of functions"),
+    "not_root": (_NO_GRAPH, "graphs of functions"),
+    "depth": (_NO_GRAPH, "graphs of functions"),
+    "threshold": (_NO_GRAPH, "graphs of functions and delays"),
+}
+
+
+def _require_useful(tracer: str, words: Words) -> None:
+    for key, (tracers, about) in _USELESS.items():
+        if words.has(key) and tracer in tracers:
+            traced = "events" if tracer == NOP else "the tracer function"
+            hint = "kloupe ftrace graph traces both with -e EVENT" if tracer == NOP else "kloupe ftrace graph"
+            raise UsageError(f"{TRACE[key].names[-1]} is about {about}, not about {traced}", hint=hint)
+
+
 def make_request(tracer: str, words: Words) -> Request:
     """The request that the options describe. Raises UsageError."""
+    _require_useful(tracer, words)
     events = [parse_event(text) for text in words.all("events")]
     functions = list(words.all("functions"))
     if tracer == NOP:
@@ -35,7 +59,10 @@ def make_request(tracer: str, words: Words) -> Request:
     if words.has("event_filter") or words.has("trigger"):
         if not events:
             raise UsageError("--where and --trigger belong to events, and none is given")
-        where, triggers = words.get("event_filter"), tuple(words.all("trigger"))
+        where = joined_filter(words)
+        triggers = tuple(words.all("trigger"))
+        if any(text.startswith("!") for text in triggers):
+            raise UsageError("--trigger sets a trigger; one with ! would take it away")
         events = [replace(event, filter=where, triggers=triggers) for event in events]
     options = dict.fromkeys(words.all("option"), True)
     if words.has("stack"):
@@ -59,6 +86,12 @@ def make_request(tracer: str, words: Words) -> Request:
     )
 
 
+def joined_filter(words: Words) -> str:
+    """All of --where: each must hold."""
+    given = words.all("event_filter")
+    return given[0] if len(given) == 1 else " && ".join(f"({text})" for text in given)
+
+
 _FUNCTIONS_KB, _MOST_KB = 8 << 10, 256 << 10
 
 
@@ -79,11 +112,11 @@ def with_values(session: Session, words: Words) -> Probes:
     """
     missing = {}
     for name, options in _OPTIONS.items():
-        option = options.get(session.request.tracer)
-        native = words.has(name) and option is not None and session.folder.has(f"options/{option}")
+        option = options.get(session.request.tracer, "")
+        native = words.has(name) and option != "" and session.folder.has(f"options/{option}")
         missing[name] = words.has(name) and not native
         if native:
-            session.knobs.set(f"options/{option}", "1")
+            session.knobs.set_option(option, True)
     if not any(missing.values()):
         return {}
     return add_probes(session.knobs, session.request, args=missing["args"], retval=missing["retval"])
@@ -126,7 +159,7 @@ def tracing(request: Request, words: Words, watched: Sequence[int] = ()) -> Iter
     `watched`: processes whose end is the trace's, besides those of the request.
     """
     with ExitStack() as stack:
-        for_s = parse_time_ns(words.get("for"), "--for") / 1e9 if words.has("for") else 0.0
+        for_s = _duration_s(words)
         pids = [*request.pids, *watched]
         child = ChildProcess(words.command) if words.command else None
         if child is not None:
@@ -135,10 +168,28 @@ def tracing(request: Request, words: Words, watched: Sequence[int] = ()) -> Iter
         interrupts = stack.enter_context(Interrupts())
         session = stack.enter_context(Session(ensure_tracefs(), request, clear=words.has("clear")))
         tell_restored(session.restored)
+        _tell_scope(request)
         followed = stack.enter_context(Followed(child, pids, for_s))
         yield Tracing(session, followed, interrupts, child)
         if words.has("show_commands"):
             sys.stderr.write("".join(f"{line}\n" for line in session.knobs.log))
+
+
+def _tell_scope(request: Request) -> None:
+    """Say on stderr what a tracer that looks at the whole machine shows."""
+    if request.tracer in OF_THE_MACHINE and request.pids:
+        sys.stderr.write(f"NOTE: the tracer {request.tracer} knows no processes: it shows what all do meanwhile\n")
+    if request.tracer == "blk" and not any(read_text(path) == "1" for path in glob("/sys/block/*/trace/enable")):
+        sys.stderr.write("NOTE: the tracer blk shows nothing yet: first echo 1 > /sys/block/DEVICE/trace/enable\n")
+
+
+def _duration_s(words: Words) -> float:
+    if not words.has("for"):
+        return 0.0
+    for_s = parse_time_ns(words.get("for"), "--for") / 1e9
+    if not for_s:
+        raise UsageError("--for 0 is no time to trace", hint="as in 2s, 300ms or 50us")
+    return for_s
 
 
 def tell_restored(restored: list[Restored]) -> None:

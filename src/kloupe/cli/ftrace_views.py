@@ -22,9 +22,24 @@ def chosen_view(words: Words) -> str:
     given = [view for view in VIEWS if words.has(view)]
     if len(given) > 1:
         raise UsageError(f"--{given[0]} and --{given[1]} are two views: choose one")
-    if words.has("sort") and "stat" not in given and not words.has("diff"):
-        raise UsageError("--sort belongs to --stat")
+    if words.has("sort"):
+        if "stat" not in given and not words.has("diff"):
+            raise UsageError("--sort belongs to --stat")
+        sort_column(words)
     return given[0] if given else ""
+
+
+def require_place(path: str, *read: str) -> None:
+    """Raises UsageError when a file cannot be written there, or when it is one of those that are `read`, before any work is done."""
+    folder = os.path.dirname(path) or "."
+    if os.path.isdir(path):
+        raise UsageError(f"cannot write '{path}': it is a folder")
+    if not os.path.isdir(folder):
+        raise UsageError(f"cannot write '{path}': there is no folder '{folder}'")
+    if not os.access(path if os.path.exists(path) else folder, os.W_OK):
+        raise UsageError(f"cannot write '{path}': permission denied")
+    if any(os.path.exists(path) and os.path.exists(name) and os.path.samefile(path, name) for name in read):
+        raise UsageError(f"'{path}' is read from, and cannot be written to at the same time", hint="-o ANOTHER-FILE")
 
 
 def sort_column(words: Words) -> str:
@@ -33,7 +48,7 @@ def sort_column(words: Words) -> str:
 
     by = words.get("sort", "total")
     if by not in COLUMNS:
-        raise UsageError(f"--sort {by!r}", hint=f"there are {', '.join(COLUMNS)}")
+        raise UsageError(f"--sort {by!r} is no column", hint=f"there are {', '.join(COLUMNS)}")
     return by
 
 

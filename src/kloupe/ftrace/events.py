@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from heapq import merge
+from struct import error as StructError
+from typing import Literal
 
 from ..base.record import field, record
 from .batch import Window
 from .decode.compile import Render, compile_print_format
-from .decode.eventformat import EventFormat
+from .decode.eventformat import EventField, EventFormat
 from .decode.printfmt import PrintFormatError
-from .decode.renderers import unpacker
+from .decode.renderers import RAGGED, RecordText, unpacker
+from .decode.signatures import show_arguments, words_of
 from .decode.values import Decoder, FieldValue, field_decoder
 from .report.fields import fields_text
 from .report.options import ReportOptions
@@ -73,14 +77,38 @@ class EventKind:
     def render(self, page: bytes, offset: int, size: int) -> str:
         """The text of a record."""
         if self._render is None:
-            try:
-                self._render = compile_print_format(self.form, self.trace.context)
-            except PrintFormatError:
-                self._render = fields_text(self.form, self.trace.context)
+            self._render = self._make_render()
         try:
             return self._render(page, offset, size).rstrip("\n")
-        except (ArithmeticError, ValueError, LookupError, TypeError, OSError) as error:
+        except (ArithmeticError, ValueError, LookupError, TypeError, OSError, StructError) as error:
             return f"[cannot be shown: {error}]"
+
+    def _make_render(self) -> Render:
+        form, context = self.form, self.trace.context
+        ragged = RAGGED.get(form.name) if form.system == "ftrace" else None
+        special = ragged(form, context) if ragged is not None else self._function_text()
+        if special is not None:
+            return lambda page, offset, size: special(page, offset, size, 0)
+        try:
+            return compile_print_format(form, context)
+        except PrintFormatError:
+            return fields_text(form, context)
+
+    def _function_text(self) -> RecordText | None:
+        """The text of the function tracer's event where it may have arguments: its print format says nothing of them."""
+        form, trace = self.form, self.trace
+        args, read = form.field("args"), unpacker(form, trace.context, "ip", "parent_ip")
+        if (form.system, form.name) != ("ftrace", "function") or args is None or read is None:
+            return None
+        names = trace.context.names
+
+        def render(page: bytes, offset: int, size: int, cpu: int) -> str:
+            ip, parent_ip = read(page, offset)
+            values = words_of(page[offset + args.offset : offset + size], trace.order, trace.long_bytes)
+            shown = f"({show_arguments(trace.arguments(ip, values))})" if values else ""
+            return f"{names[ip]}{shown} <-- {names[parent_ip]}"
+
+        return render
 
 
 @record(eq=False)
@@ -124,6 +152,15 @@ class Call:
             stack.extend(reversed(call.children))
 
 
+# Stands among the others where the kernel says that events were lost; count -1: nobody knows how many.
+_LOST = EventFormat(
+    -1, "ftrace", "lost_events", (), (EventField("count", "s64 count", 0, 8, True),), '"%lld", REC->count'
+)
+
+
+_DEEPEST = 1 << 10  # the kernel keeps fewer calls of a task; more is damage that would make endless lines
+
+
 class CallBuilder:
     """Puts the graph tracer's entries and exits together, task by task."""
 
@@ -162,16 +199,11 @@ class CallBuilder:
             return None
         address, depth = read(page, offset)
         stack = self._stacks.setdefault(pid, [])
-        depth &= 0x7FFFFFFF
+        depth = min(depth & 0x7FFFFFFF, _DEEPEST)
         broken = self._unwind(stack, depth)
         call = Call(self._names[address], pid, self._trace.comms[pid], cpu, depth, time_ns, left=False, address=address)
         if args_at and size > args_at:
-            width = self._trace.long_bytes
-            order = "little" if self._trace.order == "<" else "big"
-            values = [
-                int.from_bytes(page[at : at + width], order)  # type: ignore[arg-type]
-                for at in range(offset + args_at, offset + size - width + 1, width)
-            ]
+            values = words_of(page[offset + args_at : offset + size], self._trace.order, self._trace.long_bytes)
             call.args = self._trace.arguments(address, values)
         if self._waiting:
             call.args = self._waiting.pop((pid, call.function), call.args)
@@ -192,7 +224,7 @@ class CallBuilder:
         assert self._exit is not None
         address, depth, called, returned = self._exit(page, offset)
         stack = self._stacks.setdefault(pid, [])
-        depth &= 0x7FFFFFFF
+        depth = min(depth & 0x7FFFFFFF, _DEEPEST)
         while stack and (stack[-1].depth > depth or stack[-1].address != address) and stack[-1].depth >= depth:
             stack.pop()
         duration_ns = returned - called & (1 << 64) - 1
@@ -243,13 +275,16 @@ class CallBuilder:
                 yield stack[0]
 
 
+def _end_ns(item: TraceEvent | Call) -> int:
+    return item.time_ns if isinstance(item, TraceEvent) else item.end_ns
+
+
 def trace_items(trace: Trace, options: ReportOptions, instance: Instance | None = None) -> Iterator[TraceEvent | Call]:
     """Events, and outermost calls with what they called, in order of time (of calls: of their end). Memory is bounded by one page of each
     CPU and the calls that are open."""
     if instance is None:
         wanted = [i for i in trace.instances if not options.instances or i.name in options.instances]
-        for one in wanted:
-            yield from trace_items(trace, options, one)
+        yield from merge(*(trace_items(trace, options, one) for one in wanted), key=_end_ns)
         return
     yield from items_of_windows(trace, options, trace.windows(instance, options.cpus))
 
@@ -260,9 +295,11 @@ def items_of_windows(trace: Trace, options: ReportOptions, windows: Iterable[Win
     from struct import Struct
 
     common = Struct(trace.order + "Hxxi").unpack_from
+    byte_order: Literal["little", "big"] = "little" if trace.order == "<" else "big"
     builder = CallBuilder(trace)
     kinds: dict[int, EventKind | None] = {}
     probes = trace.probes
+    lost_kind = EventKind(trace, _LOST)
     for window in windows:
         for _, slot, offset, size, time_ns in window.records:
             page, cpu = window.pages[slot], window.cpus[slot]
@@ -275,6 +312,9 @@ def items_of_windows(trace: Trace, options: ReportOptions, windows: Iterable[Win
                 continue
             if options.end_ns and time_ns > options.end_ns:
                 continue
+            if window.missed and (slot, offset) in window.missed:
+                count = window.missed[slot, offset].to_bytes(8, byte_order, signed=True)
+                yield TraceEvent(lost_kind, time_ns, cpu, pid, count, 0, len(count))
             if builder.knows(number):
                 call = builder.feed(number, time_ns, cpu, pid, page, offset, size)
                 if call is not None:
@@ -299,7 +339,7 @@ def items_of_windows(trace: Trace, options: ReportOptions, windows: Iterable[Win
                     value = fields.get("retval", fields.get("arg1", 0))
                     builder.probe_left(pid, function, value if isinstance(value, int) else 0)
                 else:
-                    builder.probe_entered(pid, function, fields)
+                    builder.probe_entered(pid, function, trace.signatures.name_constants(function, fields))
                 continue
             yield event
     yield from builder.rest()

@@ -32,7 +32,7 @@ def trace_of_files(tables: Tables, files: Mapping[int, str]) -> Trace:
     )
     trace.uname = tables.uname
     trace.cpu_count = tables.cpu_count
-    trace.btf = _read_btf
+    trace.btf = read_btf
     streams = [
         Stream(
             cpu,
@@ -56,7 +56,8 @@ def parse_comms(data: bytes) -> dict[int, str]:
     return found
 
 
-def _read_btf() -> bytes:
+def read_btf() -> bytes:
+    """The types of this machine's kernel; nothing where it has none."""
     try:
         with open("/sys/kernel/btf/vmlinux", "rb") as file:
             return file.read()

@@ -110,9 +110,14 @@ class Trace:
 
     def arguments(self, function: int, values: list[int]) -> dict[str, FieldValue]:
         """The arguments of a call by name, decoded by the kernel's types where those are known."""
+        return self.signatures.decode(self.context.symbols[function][0], values)
+
+    @property
+    def signatures(self) -> Signatures:
+        """The types of functions, read when they are first asked for."""
         if self._signatures is None:
             self._signatures = Signatures(self.btf, self.long_bytes)
-        return self._signatures.decode(self.context.symbols[function][0], values)
+        return self._signatures
 
     def windows(self, instance: Instance, cpus: set[int] | None = None) -> Iterator[Window]:
         """The records of an instance in order of time, of these CPUs or all."""
@@ -127,6 +132,19 @@ def _printk_text(raw: bytes) -> str:
     return text.replace("\\n", "\n").replace("\\t", "\t").replace('\\"', '"').replace("\\\\", "\\")
 
 
+_PROBES = re.compile(r"kloupe_\d+", re.ASCII)
+
+
+def _probes_of(formats: dict[int, tuple[str, str, str]]) -> dict[str, tuple[str, bool]]:
+    """The events that --args and --retval made, by their names (control/probes.py)."""
+    found = {}
+    for system, name, _ in formats.values():
+        function, _, kind = name.rpartition("__")
+        if _PROBES.fullmatch(system) and kind in ("entry", "return"):
+            found[name] = function, kind == "return"
+    return found
+
+
 def open_trace(path: str) -> Trace:
     """A trace.dat as a trace. Raises UsageError, FormatError, NotSupported."""
     file = TraceFile(path)
@@ -137,6 +155,7 @@ def open_trace(path: str) -> Trace:
     trace.offset_ns = file.offset_ns
     trace.problems = file.problems
     trace.btf = file.btf
+    trace.probes = _probes_of(trace.formats.texts)
     trace.cpu_count = file.cpu_count or max((len(buffer.cpus) for buffer in file.all_buffers), default=0)
     for buffer in file.all_buffers:
         streams = [

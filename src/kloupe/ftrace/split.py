@@ -17,6 +17,7 @@ _PAGE_BYTES = 4096
 _LARGEST_SMALL = 112  # RB_MAX_SMALL_DATA
 _DELTA_LIMIT = 1 << 27
 _TIME_EXTEND = 30
+_MISSED, _MISSED_STORED = 1 << 31, 1 << 30  # RB_MISSED_EVENTS, RB_MISSED_STORED
 
 
 class PageMaker:
@@ -26,10 +27,12 @@ class PageMaker:
         self._order = order
         self._head = Struct(f"{order}Q{'Q' if long_bytes == 8 else 'I'}")
         self._word = Struct(f"{order}I")
+        self._long = Struct(f"{order}{'Q' if long_bytes == 8 else 'I'}")
         self._page_bytes = page_bytes
         self._parts: list[bytes] = []
         self._used = 0
         self._first_ns = self._last_ns = 0
+        self._lost = 0
 
     def _event_head(self, kind: int, delta: int) -> bytes:
         return self._word.pack(kind | delta << 5 if self._order == "<" else kind << 27 | delta)
@@ -57,12 +60,22 @@ class PageMaker:
         self._used += len(made)
         return full
 
+    def lose(self, count: int) -> bytes:
+        """Say that events were lost before the next one (-1: some); gives the page before as `add` does."""
+        full = self.take()
+        self._lost = -1 if count < 0 or self._lost < 0 else self._lost + count
+        return full
+
     def take(self) -> bytes:
         """The page that is being filled, nothing when it is empty."""
         if not self._parts:
             return b""
-        page = self._head.pack(self._first_ns, self._used) + b"".join(self._parts)
-        self._parts, self._used = [], 0
+        data = b"".join(self._parts)
+        room = self._page_bytes - self._head.size - len(data)
+        number = self._long.pack(self._lost) if self._lost > 0 and room >= self._long.size else b""
+        flags = (_MISSED if self._lost else 0) | (_MISSED_STORED if number else 0)
+        page = self._head.pack(self._first_ns, self._used | flags) + data + number
+        self._parts, self._used, self._lost = [], 0, 0
         return page.ljust(self._page_bytes, b"\0")
 
 
@@ -71,15 +84,26 @@ def split_pages(trace: Trace, stream: Stream, options: ReportOptions) -> Iterato
     maker = PageMaker(trace.order, trace.long_bytes)
     common = Struct(trace.order + "Hxxi").unpack_from
     wanted: dict[int, bool] = {}
+    lost = 0
     for batch in batches(stream.pages(), trace.order, trace.long_bytes, trace.complain):
+        lost = -1 if lost < 0 or batch.missed < 0 else lost + batch.missed
         for time_ns, offset, size in zip(batch.times_ns, batch.offsets, batch.sizes, strict=True):
             number, pid = common(batch.page, offset) if size >= 8 else (-1, 0)
             if number not in wanted:
                 wanted[number] = _is_wanted(trace, number, options)
+            shown_ns = time_ns + trace.offset_ns
+            if shown_ns < options.start_ns:
+                lost = 0
+                continue
+            if options.end_ns and shown_ns > options.end_ns:
+                continue
             if not wanted[number] or (options.pids is not None and pid not in options.pids):
                 continue
-            if time_ns < options.start_ns or (options.end_ns and time_ns > options.end_ns):
-                continue
+            if lost:
+                page = maker.lose(lost)
+                lost = 0
+                if page:
+                    yield page
             page = maker.add(time_ns, batch.page[offset : offset + size])
             if page:
                 yield page

@@ -15,7 +15,7 @@ from .control.follow import Followed
 from .control.request import Request
 from .control.session import Session
 from .events import Call, TraceEvent, items_of_windows
-from .live import events_of, parse_comms
+from .live import events_of, parse_comms, read_btf
 from .pages import PageReader, open_pages
 from .report.options import ReportOptions
 from .source import Comms, Trace
@@ -70,7 +70,7 @@ class LiveSession:
                 tables.order, tables.long_bytes, tables.by_id(), {}, lambda: tables.kallsyms, tables.printk_formats
             )
             self.trace.comms = LiveComms(self._session.top)
-            self.trace.btf = _read_btf
+            self.trace.btf = read_btf
             self._readers = [(cpu, open_pages(folder, cpu, tables.page_bytes)) for cpu in folder.cpus()]
             for _, reader in self._readers:
                 stack.callback(reader.close)
@@ -142,11 +142,3 @@ def _released(batches: list[Batch], until_ns: int) -> list[Batch]:
             break
         out.append(batch)
     return out
-
-
-def _read_btf() -> bytes:
-    try:
-        with open("/sys/kernel/btf/vmlinux", "rb") as file:
-            return file.read()
-    except OSError:
-        return b""

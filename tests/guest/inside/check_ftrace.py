@@ -134,6 +134,44 @@ def check_function_tracer_and_filters() -> None:
     assert_same(before, snapshot())
 
 
+def check_options_of_tracers_are_put_back() -> None:
+    """Most kernels share them between instances."""
+    require_tracer("function")
+    before = prepared()
+    text = kloupe("function", "vfs_read", "-T", "--", "cat", "/etc/hostname").stdout
+    assert "<stack trace>" in text, text[:2000]
+    assert_same(before, snapshot())
+    rows = kloupe("function", "vfs_*", "-T", "--json", "--", "cat", "/etc/hostname").stdout.splitlines()
+    stacks = [json.loads(row) for row in rows if '"ftrace:kernel_stack"' in row]
+    assert stacks and all("vfs_" in stack["text"] for stack in stacks), rows[:3]
+    assert_same(before, snapshot())
+    process = subprocess.Popen([*KLOUPE, "function", "vfs_read", "-T", "--", "sleep", "60"], start_new_session=True)
+    deadline = time.monotonic() + 60
+    while "1" not in (TRACING / "options/func_stack_trace").read_text() and time.monotonic() < deadline:
+        if any("1" in path.read_text() for path in TRACING.glob("instances/kloupe-*/options/func_stack_trace")):
+            break  # a kernel where they are each instance's own
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    kloupe("restore")
+    assert_same(before, snapshot())
+
+
+def check_senseless_histograms_are_refused() -> None:
+    if not (TRACING / "events/sched/sched_switch/hist").exists():
+        raise Skip("this kernel has no hist triggers")
+    before = prepared()
+    for words, said in (
+        (["--by", "prev_comm.log2"], "is text"),
+        (["--by", "prev_pid.buckets=0"], "how large a bucket"),
+        (["--where", "nothing > 3"], "no field 'nothing'"),
+        (["--size", "3"], "128 to 131072"),
+    ):
+        refused = kloupe("hist", "sched:sched_switch", *words, "--", "true", status=1).stderr
+        assert said in refused, refused
+    assert_same(before, snapshot())
+
+
 @limit(1500)
 def check_killed_sessions_are_undone() -> None:
     """SIGKILL at random moments; the next start restores. KLOUPE_KILLS says how often (100 for the whole test)."""
@@ -212,6 +250,7 @@ def check_recordings_open_in_trace_cmd() -> None:
     command = ["--", "sh", "-c", "ls /usr/bin > /dev/null; sleep 0.1"]
     with tempfile.TemporaryDirectory() as folder:
         for name, options in {
+            "args": ["-t", "graph", "vfs_*", "ksys_*", "--args"] if (TRACING / "options/funcgraph-args").exists() else ["-t", "graph", "vfs_*"],
             "7": ["-t", "graph", "vfs_*", "ksys_*"], "6": [*wanted, "--file-version", "6"], "zlib": [*wanted, "--compression", "zlib"],
         }.items():  # fmt: skip
             path = f"{folder}/{name}.dat"
@@ -229,6 +268,15 @@ def check_recordings_open_in_trace_cmd() -> None:
             ["trace-cmd", "report", path], capture_output=True, text=True, errors="replace", check=True
         )
         compare(kloupe("report", path).stdout.splitlines(), theirs.stdout.splitlines())
+        for tracer, option in (("function_graph", "funcgraph-args"), ("function", "func-args")):
+            if (TRACING / f"options/{option}").exists():  # the file then holds the kernel's types
+                words = ["-p", tracer, "-O", option, "-l", "vfs_*", "-l", "ksys_*"]
+                subprocess.run(
+                    ["trace-cmd", "record", "-o", path, *words, "-F", *command[1:]], check=True, capture_output=True
+                )
+                theirs = subprocess.run(["trace-cmd", "report", path], capture_output=True, text=True, check=True)
+                compare(kloupe("report", path).stdout.splitlines(), theirs.stdout.splitlines())
+        subprocess.run(["trace-cmd", "reset"], check=True, capture_output=True)
 
 
 def compare(ours: list[str], theirs: list[str]) -> None:

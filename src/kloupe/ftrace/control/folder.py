@@ -94,7 +94,7 @@ class TracingFolder:
             return ""
         blocks = self.read("error_log").split("\n[")
         lines = blocks[-1].strip().splitlines()
-        return lines[0].partition("error: ")[2] if lines else ""
+        return lines[0].partition("error: ")[2].removeprefix("error: ") if lines else ""
 
     def cpus(self) -> list[int]:
         """The CPUs that have a buffer."""
@@ -103,6 +103,13 @@ class TracingFolder:
         except OSError as error:
             raise explain_refusal(error, self.relative("per_cpu"), "read") from None
         return sorted(int(name[3:]) for name in names if name.startswith("cpu") and name[3:].isdecimal())
+
+    def names(self, folder: str) -> list[str]:
+        """The names of the files in a folder; none when there is no such folder."""
+        try:
+            return sorted(os.listdir(f"{self.path}/{folder}"))
+        except OSError:
+            return []
 
     def stats(self, cpu: int) -> dict[str, int]:
         """The counters of a CPU's buffer: entries, overrun, "dropped events", "read events", ... (whole numbers only)."""
@@ -118,6 +125,18 @@ class TracingFolder:
         return sum(self.stats(cpu).get(counter, 0) for cpu in self.cpus())
 
 
+def _permission_hint() -> str:
+    if os.geteuid() != 0:
+        return "run as root"
+    mode = lockdown_mode()
+    why = (
+        f"it is locked down ({mode})"
+        if mode not in ("", "none")
+        else "it is locked down or built so, or this is a container"
+    )
+    return f"the kernel denies this even to root: {why}"
+
+
 def explain_refusal(
     error: OSError, name: str, verb: str, text: str = "", complaint: str = ""
 ) -> NotSupported | PermissionNeeded | UsageError | MissingFacts:
@@ -125,10 +144,7 @@ def explain_refusal(
     what = f"cannot {verb} {text.strip()!r} to {name}" if text else f"cannot {verb} {name}"
     reason = f"{what}: {complaint or error.strerror}"
     if error.errno in (errno.EACCES, errno.EPERM):
-        mode = lockdown_mode()
-        locked = mode not in ("", "none") and os.geteuid() == 0
-        hint = f"the kernel is locked down ({mode})" if locked else "run as root"
-        return PermissionNeeded(reason, hint=hint)
+        return PermissionNeeded(reason, hint=_permission_hint())
     if error.errno in _NO_FILE:
         return NotSupported(reason, hint=f"this kernel's tracefs has no {name}")
     if verb == "read":

@@ -12,6 +12,10 @@ from .journal import living_sessions
 _PIPES = ("trace_pipe", "trace_pipe_raw", "snapshot_raw")
 
 
+# The kernel switches it on by itself for the first BPF program that may use bpf_trace_printk, and never off again (kernel/trace/bpf_trace.c).
+_ALWAYS_ON = "bpf_trace:bpf_trace_printk"
+
+
 def open_files() -> list[str]:
     """Processes that read a trace, as `name (pid N) reads trace_pipe of cpu0`; those that may not be looked at are left out."""
     found = set()
@@ -36,7 +40,7 @@ def obstacles(top: TracingFolder) -> list[str]:
     tracer = top.get("current_tracer", "nop")
     if tracer != "nop":
         found.append(f"the tracer {tracer} is set")
-    events = top.words("set_event")
+    events = [name for name in top.words("set_event") if name != _ALWAYS_ON]
     if events:
         more = f" and {len(events) - 1} more" if len(events) > 1 else ""
         found.append(f"the event {events[0]}{more} is on")

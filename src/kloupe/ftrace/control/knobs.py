@@ -66,13 +66,15 @@ def undo_step(folder: TracingFolder, name: str) -> Step:
 
 
 class Knobs:
-    """Changes in one folder under one journal. In an instance of our own nothing is noted: it is removed as a whole."""
+    """Changes in one folder under one journal. In an instance of our own only what others share is noted: it is removed as a whole."""
 
     def __init__(self, folder: TracingFolder, journal: Journal, *, own: bool) -> None:
         self.folder = folder
         self.journal = journal
         self.own = own
         self.log: list[str] = []  # what was written, as shell commands
+        # Options of the folder itself. Those that a tracer brings are the tracer's, and in most kernels the same ones for all instances.
+        self._own_options = {line.removeprefix("no") for line in folder.words("trace_options")} if own else set()
 
     def _note(self, name: str) -> None:
         if not self.own:
@@ -86,6 +88,15 @@ class Knobs:
         self._note(name)
         self._say(value, ">", name)
         self.folder.write(name, value)
+
+    def set_option(self, name: str, value: bool) -> None:
+        """Switch an option on or off. One that a tracer brings is put back at the end also when the place is our own."""
+        path, text = f"options/{name}", str(int(value))
+        if self.own and name not in self._own_options and self.folder.top.has(path):
+            if self.folder.get(path) == text:
+                return
+            self.journal.note(undo_step(self.folder.top, path))
+        self.set(path, text)
 
     def replace(self, name: str, lines: Iterable[str]) -> None:
         """Give a list other lines."""

@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 
 from ...base import ctype as ct
 from ...base.errors import NotSupported, UsageError
+from ...binfmt.btf_text import parameter_declarations
 from ...kernel.kernel_types import KernelTypes
 from ...kernel.tracing_dir import TracingDir
 from .folder import TracingFolder
@@ -19,6 +20,7 @@ from .request import Request
 
 MOST_FUNCTIONS = 100
 _MOST_ARGUMENTS = 6  # what the registers of the calling convention hold on x86-64; further ones are on the stack
+_TEXT = "const char * "
 _UNFIT = re.compile(r"\W", re.ASCII)
 
 
@@ -38,7 +40,7 @@ def add_probes(knobs: Knobs, request: Request, *, args: bool, retval: bool) -> d
         for is_return, wanted in ((False, args), (True, retval)):
             if wanted and not (is_return and signature is not None and isinstance(signature.result, ct.Void)):
                 event = f"{_UNFIT.sub('_', function)}__{'return' if is_return else 'entry'}"
-                values = _return_value(signature) if is_return else _arguments(signature)
+                values = _return_value(signature) if is_return else _arguments(signature, _texts(types, function))
                 place = f"{function}%return" if letters == "f" and is_return else function
                 letter = letters if letters == "f" else letters[is_return]
                 knobs.add(
@@ -89,13 +91,20 @@ def chosen_functions(top: TracingFolder, request: Request) -> list[str]:
     return names
 
 
-def _arguments(signature: ct.Function | None) -> str:
+def _texts(types: KernelTypes, function: str) -> set[str]:
+    """The parameters that are text: `const char *`. What a plain `char *` points to is, as a rule, still to be written."""
+    found = types.first(lambda btf: parameter_declarations(btf, function)) or ()
+    return {declared.removeprefix(_TEXT) for declared in found if declared.startswith(_TEXT)}
+
+
+def _arguments(signature: ct.Function | None, texts: set[str]) -> str:
     if signature is None:
         return " ".join(f"arg{n}=$arg{n}:x64" for n in range(1, 4))
     parts = []
     for number, (name, kind) in enumerate(signature.parameters[:_MOST_ARGUMENTS], 1):
         label = _UNFIT.sub("_", name) or f"arg{number}"
-        parts.append(f"{label}={_fetch(f'$arg{number}', kind)}")
+        source = f"$arg{number}"
+        parts.append(f"{label}=+0({source}):string" if name in texts else f"{label}={_fetch(source, kind)}")
     return " ".join(parts)
 
 
@@ -104,10 +113,7 @@ def _return_value(signature: ct.Function | None) -> str:
 
 
 def _fetch(source: str, kind: ct.CType) -> str:
-    """A fetch argument with its type; the text that a `char *` points to when it is an argument."""
-    if isinstance(kind, ct.Pointer):
-        is_text = isinstance(kind.target, ct.Int) and kind.target.size == 1 and source != "$retval"
-        return f"+0({source}):string" if is_text else f"{source}:x64"
+    """A fetch argument with its type."""
     if isinstance(kind, ct.Int | ct.Enum) and kind.size in (1, 2, 4, 8):
         return f"{source}:{'s' if kind.signed else 'u'}{8 * kind.size}"
     if isinstance(kind, ct.Bool):

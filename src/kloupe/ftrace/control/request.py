@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from ...base.errors import UsageError
 from ...base.record import field, record
 
 NOP = "nop"
 FUNCTION, GRAPH = "function", "function_graph"
+# Tracers that look at the machine, whatever processes are asked for.
+OF_THE_MACHINE = frozenset(("blk", "mmiotrace", "hwlat", "osnoise", "timerlat"))
 
 
 @record(frozen=True)
@@ -22,9 +25,11 @@ class EventChoice:
 
 
 def parse_event(text: str) -> EventChoice:
-    """`system:event`, `system`, `system:*`, `*:event`, or `event` alone (looked for in every system when it is no system)."""
-    system, colon, event = text.strip().partition(":")
-    return EventChoice(system, event if colon else "")
+    """`system:event`, `system`, `system:*`, `*:event`, or `event` alone (looked for in every system when it is no system). Raises UsageError."""
+    system, _, event = text.strip().partition(":")
+    if not system and not event:
+        raise UsageError("an event needs a name", hint="as in sched:sched_switch; kloupe ftrace list events")
+    return EventChoice(system or "*", event)
 
 
 @record

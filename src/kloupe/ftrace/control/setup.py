@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
@@ -11,18 +12,37 @@ from ...host.proc import threads
 from ...kernel.tracing_dir import TracingDir
 from .folder import TracingFolder
 from .knobs import Knobs
-from .request import FUNCTION, GRAPH, NOP, EventChoice, Request
+from .request import FUNCTION, GRAPH, NOP, OF_THE_MACHINE, EventChoice, Request
 
 # Knobs that only the top level has, whatever instance uses them.
 SHARED = ("set_graph_function", "set_graph_notrace", "max_graph_depth", "tracing_thresh")
+
+
+# What brings a tracer (kernel/trace/Kconfig).
+_CONFIG = {
+    FUNCTION: "CONFIG_FUNCTION_TRACER",
+    GRAPH: "CONFIG_FUNCTION_GRAPH_TRACER",
+    "irqsoff": "CONFIG_IRQSOFF_TRACER",
+    "preemptoff": "CONFIG_PREEMPT_TRACER",
+    "preemptirqsoff": "CONFIG_IRQSOFF_TRACER and CONFIG_PREEMPT_TRACER",
+    "wakeup": "CONFIG_SCHED_TRACER",
+    "wakeup_rt": "CONFIG_SCHED_TRACER",
+    "wakeup_dl": "CONFIG_SCHED_TRACER",
+    "hwlat": "CONFIG_HWLAT_TRACER",
+    "osnoise": "CONFIG_OSNOISE_TRACER",
+    "timerlat": "CONFIG_TIMERLAT_TRACER",
+    "mmiotrace": "CONFIG_MMIOTRACE",
+    "blk": "CONFIG_BLK_DEV_IO_TRACE",
+}
 
 
 def require_tracer(top: TracingFolder, tracer: str) -> None:
     """Raises NotSupported, with near names, when the kernel does not have this tracer."""
     known = top.words("available_tracers")
     if tracer not in known:
-        near = did_you_mean(tracer, known)
-        hint = near[0] if near else f"this kernel has: {' '.join(known)}"
+        near = did_you_mean(tracer, [*known, *_CONFIG]) if tracer not in _CONFIG else ()
+        needs = f"it needs {_CONFIG[tracer]}; " if tracer in _CONFIG else ""
+        hint = near[0] if near else f"{needs}this kernel has: {' '.join(known)}"
         raise NotSupported(f"this kernel has no tracer {tracer!r}", hint=hint, exit_status=1)
 
 
@@ -48,6 +68,7 @@ def apply(knobs: Knobs, request: Request) -> None:
     if request.clock:
         _set_clock(knobs, request.clock)
     if request.cpus:
+        _require_cpus(knobs.folder, request.cpus)
         knobs.set("tracing_cpumask", _cpu_mask(request.cpus))
     _set_pids(knobs, request)
     _set_functions(knobs, request)
@@ -63,6 +84,13 @@ def apply(knobs: Knobs, request: Request) -> None:
         knobs.set("current_tracer", request.tracer)
     for name, value in request.options.items():  # behind the tracer: it brings options of its own
         _set_option(knobs, name, value)
+
+
+def _require_cpus(folder: TracingFolder, wanted: Iterable[int]) -> None:
+    known = folder.cpus()
+    missing = [cpu for cpu in wanted if cpu not in known]
+    if missing:
+        raise UsageError(f"there is no CPU {missing[0]}", hint=f"this machine has: {' '.join(map(str, known))}")
 
 
 def _cpu_mask(cpus: Iterable[int]) -> str:
@@ -84,13 +112,15 @@ def _set_clock(knobs: Knobs, clock: str) -> None:
 
 
 def _set_option(knobs: Knobs, name: str, value: bool) -> None:
-    folder, negated = knobs.folder, name.startswith("no") and not knobs.folder.has(f"options/{name}")
-    name, value = (name[2:], not value) if negated else (name, value)
-    if not folder.has(f"options/{name}"):
-        known = [line.removeprefix("no") for line in folder.words("trace_options")]
-        near = did_you_mean(name, known)
+    known = knobs.folder.names("options")
+    plain = name.removeprefix("no")
+    if name in known:
+        knobs.set_option(name, value)
+    elif plain != name and plain in known:
+        knobs.set_option(plain, not value)
+    else:
+        near = did_you_mean(name, known) or did_you_mean(plain, known)
         raise UsageError(f"no tracing option {name!r} here", hint=near[0] if near else "kloupe ftrace list options")
-    knobs.set(f"options/{name}", str(int(value)))
 
 
 def _set_pids(knobs: Knobs, request: Request) -> None:
@@ -98,7 +128,7 @@ def _set_pids(knobs: Knobs, request: Request) -> None:
         return
     tasks = [str(task) for pid in request.pids for task in threads(pid)]
     lists = (
-        ("set_ftrace_pid", "options/function-fork", request.tracer != NOP),
+        ("set_ftrace_pid", "options/function-fork", request.tracer != NOP and request.tracer not in OF_THE_MACHINE),
         ("set_event_pid", "options/event-fork", bool(request.events) or request.more_events),
     )
     for name, fork, wanted in lists:
@@ -142,9 +172,14 @@ def _unknown_function(folder: TracingFolder, patterns: list[str]) -> KloupeError
             what = "no function matches" if set(plain) & set("*?[") else "no function is called"
             return UsageError(
                 f"{what} {plain!r} among those that can be traced",
-                hint=near[0] if near else "kloupe ftrace list functions PATTERN",
+                hint=near[0] if near else _command_hint(plain) or "kloupe ftrace list functions PATTERN",
             )
     return None
+
+
+def _command_hint(word: str) -> str:
+    """A newcomer's slip: the command without the `--` before it."""
+    return f"a command to run comes behind --, as in: -- {word}" if shutil.which(word) else ""
 
 
 def _may_be_near(name: str, wanted: str) -> bool:
@@ -170,8 +205,9 @@ def matching_events(top: TracingFolder, choice: EventChoice) -> list[tuple[str, 
         everything = tracing.tracepoints("*", "*")
         names = [f"{system}:{event}" for system, event in everything]
         wanted = str(choice) if choice.event else choice.system
-        near = did_you_mean(wanted, names if choice.event else [e for _, e in everything] + [s for s, _ in everything])
-        raise UsageError(f"no event matches {wanted!r}", hint=near[0] if near else "kloupe ftrace list events PATTERN")
+        near = did_you_mean(wanted, names if choice.event else {word for pair in everything for word in pair})
+        hint = near[0] if near else _command_hint(wanted) or "kloupe ftrace list events PATTERN"
+        raise UsageError(f"no event matches {wanted!r}", hint=hint)
     return found
 
 
@@ -186,7 +222,7 @@ def _enable(knobs: Knobs, choice: EventChoice) -> None:
         if choice.filter:
             _set_filter(knobs, f"{place}/filter", choice)
         for trigger in choice.triggers:
-            knobs.add(f"{place}/trigger", trigger, f"!{trigger}")
+            _set_trigger(knobs, f"{place}/trigger", trigger)
         knobs.set(f"{place}/enable", "1")
 
 
@@ -194,13 +230,26 @@ def _set_filter(knobs: Knobs, name: str, choice: EventChoice) -> None:
     try:
         knobs.set(name, choice.filter)
     except UsageError as error:
+        # The kernel then shows in the file what it was given, with a mark below and why.
         text = knobs.folder.get(name)
         marked = [line for line in text.splitlines() if line != "none" and line.strip()]
+        reason = marked.pop().removeprefix("parse_error: ") if len(marked) > 1 else str(error)
         place = name.removesuffix("/filter").removeprefix("events/").replace("/", ":")
         fields = ", ".join(field_names(knobs.folder, name.removesuffix("/filter")))
-        detail = "\n    " + "\n    ".join(marked) if marked else ""
         raise UsageError(
-            f"the filter of {place} is not one: {error}{detail}", hint=f"its fields are: {fields}"
+            "\n    ".join([f"{place} cannot be filtered by {choice.filter!r}: {reason}", *marked]),
+            hint=f"its fields are: {fields}",
+        ) from None
+
+
+def _set_trigger(knobs: Knobs, name: str, trigger: str) -> None:
+    try:
+        knobs.add(name, trigger, f"!{trigger}")
+    except UsageError as error:
+        place = name.removesuffix("/trigger").removeprefix("events/").replace("/", ":")
+        raise UsageError(
+            f"{place} cannot have the trigger {trigger!r}: {str(error).rpartition(': ')[2]}",
+            hint="as in stacktrace, traceoff, snapshot, 'stacktrace:5 if FIELD > 0', 'enable_event:SYSTEM:EVENT', 'hist:keys=FIELD'",
         ) from None
 
 

@@ -81,7 +81,7 @@ def _function(form: EventFormat, context: Context, learn: Learn) -> RecordText |
     return render
 
 
-def _kernel_stack(form: EventFormat, context: Context, learn: Learn) -> RecordText | None:
+def _kernel_stack(form: EventFormat, context: Context, learn: Learn | None = None) -> RecordText | None:
     caller = form.field("caller")
     if caller is None:
         return None
@@ -101,7 +101,7 @@ def _kernel_stack(form: EventFormat, context: Context, learn: Learn) -> RecordTe
     return render
 
 
-def _raw_data(form: EventFormat, context: Context, learn: Learn) -> RecordText | None:
+def _raw_data(form: EventFormat, context: Context, learn: Learn | None = None) -> RecordText | None:
     read, buffer = unpacker(form, context, "id"), form.field("buf")
     if read is None or buffer is None:
         return None
@@ -300,5 +300,7 @@ RENDERERS: dict[tuple[str, str], Callable[[EventFormat, Context, Learn], RecordT
     ("tlb", "tlb_flush"): _tlb_flush,
     ("syscalls", "sys_enter_futex"): _futex,
 }  # fmt: skip
+# Tracers' own events whose records end where their data do, which no print format can say.
+RAGGED = {"kernel_stack": _kernel_stack, "raw_data": _raw_data}
 # What these show depends on earlier records.
 STATEFUL = frozenset((("ftrace", "function"),))

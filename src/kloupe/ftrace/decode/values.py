@@ -30,7 +30,11 @@ def field_decoder(form: EventFormat, context: Context) -> Decoder:
 
     Text fields are strings, arrays of numbers lists, whatever has no number's size bytes. A field that the record is too short for is left out.
     """
-    readers = [(field.name, _reader(field, context), field.offset + field.size) for field in form.fields]
+    cut = form.system == "ftrace"  # the arrays of the tracers' own events may be shorter than declared
+    readers = [
+        (field.name, _reader(field, context), field.offset + (0 if cut and field.is_array else field.size))
+        for field in form.fields
+    ]
 
     def decode(page: bytes, offset: int, size: int) -> dict[str, FieldValue]:
         return {name: read(page, offset, size) for name, read, needed in readers if needed <= size}

@@ -34,11 +34,24 @@ def parse_filter(text: str) -> Predicate:
     return predicate
 
 
+def filter_fields(text: str) -> list[str]:
+    """The fields that a filter names, as far as it is understood: the kernel's language may have more than ours."""
+    if not text:
+        return []
+    try:
+        reader = _Reader(text)
+        reader.either(0)
+    except UsageError:
+        return []
+    return reader.fields
+
+
 class _Reader:
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
         self.tokens: list[tuple[str, str]] = []
+        self.fields: list[str] = []
         for match in _TOKEN.finditer(text):
             string, number, name, operator, other = match.groups()
             if other:
@@ -92,6 +105,7 @@ class _Reader:
 
     def _comparison(self) -> Predicate:
         name, operator = self._take("name"), self._take("op")
+        self.fields.append(name)
         if operator not in _COMPARE and operator != "~":
             raise self.wrong(f"{operator!r} compares nothing")
         kind = self.tokens[self.at][0] if self.at < len(self.tokens) else ""

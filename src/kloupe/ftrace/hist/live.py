@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-from ...base.errors import UsageError
+from ...base.errors import NotSupported
 from ..control.folder import TracingFolder
 from ..control.session import Session
-from ..control.setup import field_names
-from ..decode.eventformat import EventField, parse_event_format
+from ..decode.eventformat import EventField, EventFormat, parse_event_format
+from .check import check_question
 from .question import LATENCY, Answer, Key, Question
 from .triggers import Plan, make_plan, parse_hist
 
@@ -16,11 +16,12 @@ from .triggers import Plan, make_plan, parse_hist
 def set_up(session: Session, question: Question) -> Plan:
     """Write the triggers. Raises UsageError for unknown fields, NotSupported where the kernel has no histograms."""
     top, knobs = session.top, session.knobs
+    _require_histograms(top, question)
+    check_question(question, lambda event: _format(top, event))
     if not question.keys:
         question.keys = [Key(LATENCY, "log2") if question.until else Key("common_pid")]
     name = f"kloupe_lat_{os.getpid()}"
     plan = make_plan(question, name, _field_types(top, question))
-    _require_fields(top, question)
     if plan.synthetic:
         knobs.add("synthetic_events", plan.synthetic, f"!{plan.synthetic}", shared=True)
     for trigger in plan.triggers:
@@ -28,36 +29,23 @@ def set_up(session: Session, question: Question) -> Plan:
     return plan
 
 
-def _require_fields(top: TracingFolder, question: Question) -> None:
-    for (system, event), names in _wanted_fields(question).items():
-        known = field_names(top, f"events/{system}/{event}")
-        for name in names:
-            if name not in known and name not in (
-                "common_timestamp",
-                "common_cpu",
-                "stacktrace",
-                "common_stacktrace",
-                "cpu",
-                LATENCY,
-            ):
-                raise UsageError(f"{system}:{event} has no field {name!r}", hint=f"it has: {', '.join(known)}")
+def _require_histograms(top: TracingFolder, question: Question) -> None:
+    system, event = question.event
+    if not top.has(f"events/{system}/{event}/hist"):
+        raise NotSupported("this kernel has no histograms of events", hint="it needs CONFIG_HIST_TRIGGERS")
+    if question.until is not None and not top.has("synthetic_events"):
+        raise NotSupported("this kernel cannot make events of pairs of events", hint="it needs CONFIG_SYNTH_EVENTS")
 
 
-def _wanted_fields(question: Question) -> dict[tuple[str, str], list[str]]:
-    asked = [key.field for key in question.keys] + question.values
-    if question.until is None:
-        return {question.event: asked}
-    wanted = {question.event: [question.match[0]]}
-    wanted.setdefault(question.until, []).extend([question.match[1], *asked])
-    return wanted
+def _format(top: TracingFolder, event: tuple[str, str]) -> EventFormat | None:
+    return parse_event_format(event[0], top.read(f"events/{event[0]}/{event[1]}/format"))
 
 
 def _field_types(top: TracingFolder, question: Question) -> dict[str, str]:
     """The types of the second event's fields, as synthetic events write them."""
     if question.until is None:
         return {}
-    system, event = question.until
-    form = parse_event_format(system, top.read(f"events/{system}/{event}/format"))
+    form = _format(top, question.until)
     return {f.name: _type(f) for f in form.fields} if form is not None else {}
 
 

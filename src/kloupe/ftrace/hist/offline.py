@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ...base.errors import UsageError
 from ..decode.values import FieldValue
 from ..events import Call, TraceEvent
 from ..source import Trace
+from .check import check_question
 from .filters import Predicate, parse_filter
 from .question import LATENCY, Answer, Key, Question, Row
 
@@ -16,7 +16,7 @@ def answer_offline(trace: Trace, items: Iterable[TraceEvent | Call], question: Q
     """The histogram over a trace's events. Raises UsageError for a field that the event does not have."""
     values = question.values or ([LATENCY] if question.until else [])
     keys = question.keys or [Key(LATENCY, "log2") if question.until else Key("common_pid")]
-    _require_fields(trace, question, keys, values)
+    check_question(question, lambda event: trace.formats.named(*event))
     answer = Answer(keys, values)
     rows: dict[tuple[str | int, ...], Row] = {}
     for fields in _matching(items, question):
@@ -31,17 +31,6 @@ def answer_offline(trace: Trace, items: Iterable[TraceEvent | Call], question: Q
             row.sums[index] += value if isinstance(value, int) else 0
     answer.rows = list(rows.values())
     return answer
-
-
-def _require_fields(trace: Trace, question: Question, keys: list[Key], values: list[str]) -> None:
-    system, event = question.until or question.event
-    form = trace.formats.named(system, event)
-    if form is None:
-        raise UsageError(f"the trace knows no event {system}:{event}", hint="kloupe ftrace info FILE lists its events")
-    known = [f.name for f in (*form.fields, *form.common)] + ["common_timestamp", "common_cpu", LATENCY]
-    for name in [*(key.field for key in keys), *values]:
-        if name not in known:
-            raise UsageError(f"{system}:{event} has no field {name!r}", hint=f"it has: {', '.join(known)}")
 
 
 def _matching(items: Iterable[TraceEvent | Call], question: Question) -> Iterable[dict[str, FieldValue]]:
@@ -83,6 +72,8 @@ def _hashable(value: FieldValue) -> FieldValue:
 
 def _all_fields(event: TraceEvent) -> dict[str, FieldValue]:
     fields = dict(event.fields)
+    for name, value in (("cpu", event.cpu), ("CPU", event.cpu), ("comm", event.comm), ("COMM", event.comm)):
+        fields.setdefault(name, value)  # the kernel's generic fields
     fields["common_pid"] = event.pid
     fields["common_cpu"] = event.cpu
     fields["common_timestamp"] = event.time_ns
@@ -97,7 +88,7 @@ def _grouped(trace: Trace, key: Key, fields: dict[str, FieldValue]) -> str | int
         if modifier == "log2":
             return (value - 1).bit_length() if value > 1 else 0
         if modifier == "buckets":
-            size = max(1, int(argument) if argument.isdecimal() else 1)
+            size = int(argument)
             low = value // size * size
             return f"{low}-{low + size - 1}"
         if modifier == "hex":

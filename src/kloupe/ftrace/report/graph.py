@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from ..decode.eventformat import EventFormat
 from ..decode.renderers import unpacker
-from ..decode.signatures import show_arguments
 from ..source import Trace
+from .arguments import ArgumentsText
 
 _ENTRIES = ("funcgraph_entry", "fgraph_retaddr_entry")
 _EXIT = "funcgraph_exit"
@@ -94,13 +94,7 @@ class Entries(dict[bytes, tuple[int, str, str]]):
         field = self._form.field("args")
         if len(record) == self._plain_bytes or field is None or len(record) <= field.offset:
             return ""
-        width = self._trace.long_bytes
-        order = "little" if self._trace.order == "<" else "big"
-        values = [
-            int.from_bytes(record[at : at + width], order)  # type: ignore[arg-type]
-            for at in range(field.offset, len(record) - width + 1, width)
-        ]
-        return show_arguments(self._trace.arguments(function, values))
+        return ArgumentsText(self._trace, field)(record, function)
 
 
 class GraphText:

@@ -11,8 +11,9 @@ from fnmatch import fnmatchcase
 from ..decode.compile import braced, compile_line, compile_print_format
 from ..decode.eventformat import EventField, EventFormat
 from ..decode.printfmt import PrintFormatError
-from ..decode.renderers import RENDERERS, STATEFUL, RecordText
+from ..decode.renderers import RENDERERS, STATEFUL, RecordText, unpacker
 from ..source import Trace
+from .arguments import ArgumentsText
 from .clock import Clock
 from .fields import fields_text
 from .graph import Entries, GraphText, Line
@@ -158,7 +159,7 @@ class LineMaker:
             make = RENDERERS.get((form.system, form.name))
             special = make(form, context, self._learner) if make else None
             if special is not None:
-                return _line_of(form.name, special)
+                return _line_of(form.name, self._with_arguments(form, special))
             if form.system == "ftrace":  # texts that may end in a newline
                 return _line_of(form.name, _with_cpu(compile_print_format(form, context)))
             return compile_line(form, context, _PARAMETERS, f"{{h}}{{t}}{{u}}{braced(_label(form.name))}")
@@ -166,6 +167,21 @@ class LineMaker:
             self.trace.complain(f"the print format of {form.system}:{form.name} is not understood: {error}")
             fields = fields_text(form, context)
             return _line_of(form.name, lambda page, offset, size, cpu: "[FAILED TO PARSE]" + fields(page, offset, size))
+
+    def _with_arguments(self, form: EventFormat, render: RecordText) -> RecordText:
+        """The function tracer's text, with the arguments where they were recorded."""
+        args, read = form.field("args"), unpacker(form, self.trace.context, "ip")
+        if (form.system, form.name) != ("ftrace", "function") or args is None or read is None:
+            return render
+        begin, shown = args.offset, ArgumentsText(self.trace, args)
+
+        def text(page: bytes, offset: int, size: int, cpu: int) -> str:
+            name = render(page, offset, size, cpu)
+            if size <= begin:
+                return name
+            return f"{name}({shown(page[offset : offset + size], read(page, offset)[0])})"
+
+        return text
 
     def _is_wanted(self, form: EventFormat) -> bool:
         names = (form.name, f"{form.system}:{form.name}", form.system)

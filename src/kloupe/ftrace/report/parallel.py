@@ -76,8 +76,9 @@ class _Pages:
             self._held.append((time_ns, page))
 
 
-def write_in_parallel(trace: Trace, instance: Instance, options: ReportOptions, fd: int) -> int | None:
-    """Write the lines of an instance to `fd`; None when all are written, else the time from which the caller must go on alone."""
+def write_in_parallel(trace: Trace, instance: Instance, options: ReportOptions, fd: int) -> tuple[int | None, bool]:
+    """Write the lines of an instance to `fd`. Gives None when all are written, else the time from which the caller must go on alone; and
+    whether there were any."""
     starts = [0, *boundaries(trace, instance)]
     count = min(_MOST_PROCESSES, len(os.sched_getaffinity(0)), len(starts))
     turns = [os.pipe() for _ in range(count)]
@@ -105,15 +106,16 @@ def write_in_parallel(trace: Trace, instance: Instance, options: ReportOptions, 
         os.close(read)
     if 141 in statuses:
         raise BrokenPipeError
-    from_ns = None
+    from_ns, any_line = None, False
     for text in told:
         report = json.loads(text or "{}")
         for problem in report.get("problems", ()):
             trace.complain(problem)
         from_ns = report.get("from_ns", from_ns)
+        any_line = any_line or report.get("any_line", False)
     if any(statuses):
         raise RuntimeError("a process of the report failed")
-    return from_ns
+    return from_ns, any_line
 
 
 def _read_all(fd: int) -> bytes:
@@ -154,6 +156,7 @@ def _work(
             report["from_ns"] = starts[number]
             _pass_on(following, _STOP)
             break
+        report["any_line"] = bool(text) or report.get("any_line", False)
         view = memoryview(text)
         while view:
             view = view[os.write(fd, view) :]

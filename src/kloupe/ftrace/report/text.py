@@ -12,18 +12,24 @@ from .parallel import worthwhile, write_in_parallel
 from .stream import cpu_lines, merged
 
 
-def write_report(trace: Trace, options: ReportOptions, write: Callable[[str], object], fd: int) -> None:
-    """Write the report: pieces with `write`, or, where that is quicker, from several processes to `fd` (what was written is flushed)."""
+def write_report(trace: Trace, options: ReportOptions, write: Callable[[str], object], fd: int) -> bool:
+    """Write the report: pieces with `write`, or, where that is quicker, from several processes to `fd` (what was written is flushed).
+
+    Gives whether there was anything to show.
+    """
     wanted = _wanted(trace, options)
     from_ns: int | None = 0
+    any_line = bool(trace.latency_text)
     if len(wanted) == 1 and worthwhile(wanted[0]):
         os.write(fd, _head(trace).encode())
-        from_ns = write_in_parallel(trace, wanted[0], options, fd)
+        from_ns, any_line = write_in_parallel(trace, wanted[0], options, fd)
     else:
         write(_head(trace))
     if from_ns is not None:
         for piece in _lines(trace, wanted, options, from_ns):
+            any_line = any_line or bool(piece)
             write(piece)
+    return any_line
 
 
 def report_text(trace: Trace, options: ReportOptions) -> Iterator[str]:

@@ -214,7 +214,7 @@ class TraceFile:
             (parts.FTRACE_EVENTS, self._read_ftrace_events),
             (parts.CMDLINES, self._read_comms),
             (parts.PRINTK, self._read_printk),
-            (parts.BTF, lambda part: self._read_tgids(part.take(part.number(8)))),
+            (parts.BTF, lambda part: self._read_tgids(_unsized(part))),
         )
         for kind, read in readers:
             for offset in self._places.get(kind, ()):
@@ -344,8 +344,7 @@ class TraceFile:
     def btf(self) -> bytes:
         """The kernel's types, as /sys/kernel/btf/vmlinux has them; empty when the file has none."""
         for offset in self._places.get(parts.BTF, ()):
-            c = self._section(offset, parts.BTF)
-            data = c.take(c.number(8))
+            data = _unsized(self._section(offset, parts.BTF))
             if data[:2] in _BTF_MAGIC:
                 return data
         return b""
@@ -408,6 +407,11 @@ class TraceFile:
         for page in self.pages(self.all_buffers[0], place):
             for time_ns, data in read_page(page, self.order, self.long_bytes, self.path):
                 yield Event(time_ns, place.cpu, data)
+
+
+def _unsized(c: Cursor) -> bytes:
+    """A section's content behind its size; trace-cmd writes none before the kernel's types."""
+    return c.data[c.at :] if c.data[c.at : c.at + 2] in _BTF_MAGIC else c.take(c.number(8))
 
 
 def _offset_ns(text: str) -> int:

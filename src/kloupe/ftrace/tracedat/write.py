@@ -110,7 +110,7 @@ class _Writer:
             parts.CMDLINES: sized(tables.comms, 8),
         }
         if tables.btf:
-            found[parts.BTF] = sized(tables.btf, 8)
+            found[parts.BTF] = tables.btf
         return found
 
     def _options(self) -> list[tuple[int, bytes]]:

@@ -8,6 +8,7 @@ from ..decode.signatures import show_arguments
 from ..events import Call, TraceEvent
 
 _HEAD = f"{'TIME':>16} {'DURATION us':>12} {'SELF us':>12}  FUNCTION\n"
+_NEXT_LINE = "\n" + " " * 48  # of an event's text, below the first
 
 
 def render_tree(items: Iterable[TraceEvent | Call], places: Mapping[str, str] | None = None) -> Iterator[str]:
@@ -19,7 +20,8 @@ def render_tree(items: Iterable[TraceEvent | Call], places: Mapping[str, str] | 
             task = (item.pid, item.comm)
             yield f"\n{item.comm}-{item.pid} [{item.cpu:03d}]\n"
         if isinstance(item, TraceEvent):
-            yield f"{item.time_ns / 1e9:>16.6f} {'':>12} {'':>12}  {item.system}:{item.name}: {item.text}\n"
+            text = item.text.replace("\n", _NEXT_LINE)
+            yield f"{item.time_ns / 1e9:>16.6f} {'':>12} {'':>12}  {item.system}:{item.name}: {text}\n"
         else:
             yield "".join(_lines(item, places))
 
