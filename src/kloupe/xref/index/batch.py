@@ -8,7 +8,7 @@ import os
 from ...base.record import field, record
 from ..walk import SourceFile, is_assembly, is_code, is_kconfig
 from .segment import MAX_TEXTS, SegmentWriter
-from .words import config_words, defined_words, include_keys, words_of
+from .words import config_words, defined_words, include_keys, take_numbers, words_of
 
 BATCH_BYTES = 32 << 20  # of text; a worker needs some five times as much memory
 
@@ -26,7 +26,9 @@ class Batch:
 
 def content_hash(data: bytes) -> bytes:
     """The id that git gives to a file with these bytes."""
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).digest()
+    digest = hashlib.sha1(b"blob %d\0" % len(data), usedforsecurity=False)
+    digest.update(data)
+    return digest.digest()
 
 
 def read_file(root: str, path: str) -> bytes | None:
@@ -59,12 +61,15 @@ def index_batch(root: str, files: list[SourceFile]) -> Batch:
 
 def _words(path: str, data: bytes) -> tuple[set[bytes], set[bytes]]:
     """The words of a text, and those that it may define."""
+    numbers, data = take_numbers(data) if path.endswith(".h") else (set(), data)
     words = words_of(data)
     if b"include" in words:
         words |= include_keys(data)
+    if numbers:
+        words.update(numbers, (b"define",))
     if is_kconfig(path):
         return words, config_words(data)
-    return words, defined_words(data, is_assembly(path)) if is_code(path) else set()
+    return words, numbers | defined_words(data, is_assembly(path)) if is_code(path) else set()
 
 
 def split_batches(files: list[SourceFile], size_bytes: int = BATCH_BYTES) -> list[list[SourceFile]]:
