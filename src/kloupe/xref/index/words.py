@@ -10,6 +10,7 @@ import re
 
 from ..parse.macros import made_names
 from ..parse.pasting import pasted_names
+from ..walk import is_assembly, is_code, is_kconfig
 
 # Everything but the bytes of C identifiers becomes a space.
 _SEPARATE = bytes(c if c < 128 and (chr(c).isalnum() or c == 0x5F) else 0x20 for c in range(256))
@@ -43,6 +44,19 @@ _INCLUDE = re.compile(rb"#[ \t]*include[ \t]*[<\"]([^>\"\n]+)")
 _CONFIG = re.compile(rb"\n[ \t]*(?:menu)?config[ \t]+(\w+)")
 
 
+def file_words(path: str, data: bytes) -> tuple[set[bytes], set[bytes]]:
+    """The words of a file, and those that it may define."""
+    numbers, data = take_numbers(data) if path.endswith(".h") else (set(), data)
+    words = words_of(data)
+    if b"include" in words:
+        words |= include_keys(data)
+    if numbers:
+        words.update(numbers, (b"define",))
+    if is_kconfig(path):
+        return words, config_words(data)
+    return words, numbers | defined_words(data, is_assembly(path)) if is_code(path) else set()
+
+
 def take_numbers(data: bytes) -> tuple[set[bytes], bytes]:
     """Of a header of register numbers, the macros that are a number, and the text without their lines. Of other texts none, and all.
 
@@ -64,7 +78,7 @@ def include_keys(data: bytes) -> set[bytes]:
     return {b"<" + path.rsplit(b"/", 1)[-1] for path in _INCLUDE.findall(data)}
 
 
-def defined_words(data: bytes, is_assembly: bool = False) -> set[bytes]:
+def defined_words(data: bytes, assembly: bool = False) -> set[bytes]:
     """Words that the text may define, among others, and the names that macros of the kernel make from their arguments."""
     text = b"\n" + data
     found = set(_DEFINE.findall(text))
@@ -84,7 +98,7 @@ def defined_words(data: bytes, is_assembly: bool = False) -> set[bytes]:
     found.update(b" ".join(parts).translate(_SEPARATE).split())
     if found and _PASTE.search(data):
         found.update(name for name, *_ in pasted_names(data))
-    if is_assembly:
+    if assembly:
         found.update(_LABEL.findall(text))
     return found
 
