@@ -12,7 +12,7 @@ from kloupe.source import Tree
 from kloupe.xref.index import build
 from kloupe.xref.index.batch import content_hash
 from kloupe.xref.index.segment import OpenBlock, SegmentWriter
-from kloupe.xref.index.words import defined_words, words_of
+from kloupe.xref.index.words import file_words, take_numbers, words_of
 from kloupe.xref.text import SourceText
 
 
@@ -35,11 +35,22 @@ def test_content_hash_is_gits() -> None:
 def test_words_marked_as_defined_cover_the_definitions(indexed: Tree) -> None:
     for path in indexed.paths():
         data = (Path(indexed.root) / path).read_bytes()
-        text = SourceText(path, data)
         if path.endswith((".c", ".h", ".S")):
-            marked = defined_words(data, text.is_assembly)
-            assert {item.name for item in text.names()} - {"demo", "demo_early"} <= {w.decode() for w in marked}, path
-            assert words_of(data)
+            words, marked = file_words(path, data)
+            named = {item.name for item in SourceText(path, data).names()} - {"demo", "demo_early"}
+            assert named <= {w.decode() for w in marked}, path
+            assert words >= words_of(data)
+
+
+def test_registers_are_words_and_defined() -> None:
+    data = b"/* SPDX */\n" + b"".join(b"#define REG_%d\t0x%xUL\n" % (n, n) for n in range(9))
+    data += b"#define REG_LAST 0x10 /* the end */\n#define REG_SUM (REG_1 + OTHER)\n#define REG_CALL(x) \\\n\treg(x)\n"
+    words, marked = file_words("drivers/gpu/regs.h", data)
+    assert words == words_of(data)
+    assert marked == {b"REG_%d" % n for n in range(9)} | {b"REG_LAST", b"REG_SUM", b"REG_CALL"}
+    assert take_numbers(data)[0] == {b"REG_%d" % n for n in range(9)}
+    assert take_numbers(b"int a;\n" * 9 + data)[0], "half of the lines will do"
+    assert take_numbers(b"int a;\n" * 90 + data) == (set(), b"int a;\n" * 90 + data)
 
 
 def test_an_unchanged_tree_is_not_read_again(folder: Path) -> None:

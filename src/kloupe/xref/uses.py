@@ -77,24 +77,28 @@ def _references(text: SourceText, offsets: Iterable[int]) -> Iterator[Reference]
 
 def references_in(text: SourceText, name: bytes) -> Iterator[Reference]:
     """The lines that mention a name outside of comments and strings."""
-    return _references(text, text.words(name))
+    for part in text.parts_with(name):
+        yield from _references(part, part.words(name))
 
 
 def assignments_in(text: SourceText, name: bytes) -> Iterator[Reference]:
     """The lines that give a variable or member a new value."""
-    clean = text.clean
-    return _references(
-        text,
-        (
-            at
-            for at in text.words(name)
-            if _STEP.match(clean, at + len(name)) or _STEP_BEFORE.search(clean, max(0, at - 80), at)
-        ),
-    )
+    for part in text.parts_with(name):
+        yield from _references(part, (at for at in part.words(name) if _is_set(part.clean, at, at + len(name))))
+
+
+def _is_set(clean: bytes, start: int, end: int) -> bool:
+    """Whether what stands between two offsets is given a value."""
+    return bool(_STEP.match(clean, end) or _STEP_BEFORE.search(clean, max(0, start - 80), start))
 
 
 def calls_in(text: SourceText, name: bytes) -> Iterator[Call]:
     """The calls of a function or macro."""
+    for part in text.parts_with(name):
+        yield from _calls_in_part(part, name)
+
+
+def _calls_in_part(text: SourceText, name: bytes) -> Iterator[Call]:
     last = 0
     for offset in text.words(name):
         if not _is_call(text, offset, offset + len(name)):

@@ -6,9 +6,9 @@ import hashlib
 import os
 
 from ...base.record import field, record
-from ..walk import SourceFile, is_assembly, is_code, is_kconfig
+from ..walk import SourceFile
 from .segment import MAX_TEXTS, SegmentWriter
-from .words import config_words, defined_words, include_keys, words_of
+from .words import file_words
 
 BATCH_BYTES = 32 << 20  # of text; a worker needs some five times as much memory
 
@@ -26,7 +26,9 @@ class Batch:
 
 def content_hash(data: bytes) -> bytes:
     """The id that git gives to a file with these bytes."""
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).digest()
+    digest = hashlib.sha1(b"blob %d\0" % len(data), usedforsecurity=False)
+    digest.update(data)
+    return digest.digest()
 
 
 def read_file(root: str, path: str) -> bytes | None:
@@ -50,21 +52,11 @@ def index_batch(root: str, files: list[SourceFile]) -> Batch:
             continue
         content = content_hash(data)
         if content not in numbers:
-            numbers[content] = writer.add(*_words(file.path, data))
+            numbers[content] = writer.add(*file_words(file.path, data))
             batch.contents.append(content)
         batch.files.append((file, numbers[content]))
     batch.blocks = [(block.first, block.data) for block in writer.blocks()]
     return batch
-
-
-def _words(path: str, data: bytes) -> tuple[set[bytes], set[bytes]]:
-    """The words of a text, and those that it may define."""
-    words = words_of(data)
-    if b"include" in words:
-        words |= include_keys(data)
-    if is_kconfig(path):
-        return words, config_words(data)
-    return words, defined_words(data, is_assembly(path)) if is_code(path) else set()
 
 
 def split_batches(files: list[SourceFile], size_bytes: int = BATCH_BYTES) -> list[list[SourceFile]]:

@@ -10,25 +10,30 @@ import re
 
 from ..parse.macros import made_names
 from ..parse.pasting import pasted_names
+from ..walk import is_assembly, is_code, is_kconfig
 
 # Everything but the bytes of C identifiers becomes a space.
 _SEPARATE = bytes(c if c < 128 and (chr(c).isalnum() or c == 0x5F) else 0x20 for c in range(256))
 _FIRST_LETTER = b":"  # digits sort before it, letters and _ behind
 
-# Nearly all of these begin with a line break: that is what makes them fast.
-_DEFINE = re.compile(rb"\n[ \t]*#[ \t]*define[ \t]+(\w+)")
-_HEAD = re.compile(rb"\n(?:[A-Za-z_][\w \t*]*[ \t*])?(\w+)[ \t]*(?=[=;\[(,{\n:])")
+_PASTE = re.compile(rb"##")  # finds it in half the time of `in`
+_PLAIN_DEFINE = b"\n#define "
+_NUMBER = re.compile(rb"\n#define +(\w+)[ \t]+(?:0x[\da-fA-F]+|\d+)[UL]*(?=\n)")
+# Nearly all of these begin with a line break, and look at the next byte first: that is what makes them fast.
+_DEFINE = re.compile(rb"#[ \t]*define[ \t]+(\w+)")
+_HEAD = re.compile(rb"\n(?=[A-Za-z_])(?:[A-Za-z_][\w \t*]*[ \t*])?(\w+)[ \t]*(?=[=;\[(,{\n:])")
 _CONTINUED = re.compile(rb"\n[A-Za-z_][\w \t*]*\n[ \t]+\**(\w+)[ \t]*[=\[(;]")  # the type in a line of its own
 _LIST = re.compile(rb"\n[A-Za-z_}][^;(){}\n]*,[^;{}]*;")
 _MACRO = re.compile(
-    rb"\n(?:(?:static|extern|const|inline|noinline|notrace|asmlinkage|__\w+)[ \t]+)*"
+    rb"\n(?=[A-Za-z_])(?:(?:static|extern|const|inline|noinline|notrace|asmlinkage|__\w+)[ \t]+)*"
     rb"(_*[A-Z]\w*|__setup|early_param|\w+initcall|_*module_\w+|\w+_param\w*)[ \t]*\((?=([^;{}]{1,240}))"
 )
 _ATTRIBUTED = re.compile(rb"\n([A-Za-z_][^\n(;=]*)[ \t]_\w+[ \t(=;]")
 _POINTER = re.compile(rb"\n[A-Za-z_][^;{}=\n]*\([ \t]*\*+[ \t]*(?:const[ \t]+|__\w+[ \t]+)*(\w+)")
 _TYPEDEF = re.compile(rb"\ntypedef\b([^;{}]*);")
 _RECORD = re.compile(
-    rb"\n(?:[a-z_]+[ \t]+){0,8}(?:struct|union)\b[^{;()=]*(?:\([^;{}]*\)[^{;()=]*)?\{(.*?)\n\}([^;{]*)", re.S
+    rb"\n(?=[a-z_])(?:[a-z_]+[ \t]+){0,8}(?:struct|union)\b[^{;()=]*(?:\([^;{}]*\)[^{;()=]*)?"
+    rb"\{([^\n]*(?:\n(?!\})[^\n]*)*)\n\}([^;{]*)"
 )
 _ENUM = re.compile(rb"enum\b[^{;()=]*\{([^}]*)\}")
 _INNER_NAME = re.compile(rb"(?:struct|union|enum)\s+(?:__\w+\s+)*(\w+)\s*\{")
@@ -37,6 +42,30 @@ _TAIL = re.compile(rb"\n[ \t]*\}[ \t]*([^;{}()\n]+)[;,=]")
 _LABEL = re.compile(rb"\n([A-Za-z_.][\w.$]*)[ \t]*:")
 _INCLUDE = re.compile(rb"#[ \t]*include[ \t]*[<\"]([^>\"\n]+)")
 _CONFIG = re.compile(rb"\n[ \t]*(?:menu)?config[ \t]+(\w+)")
+
+
+def file_words(path: str, data: bytes) -> tuple[set[bytes], set[bytes]]:
+    """The words of a file, and those that it may define."""
+    numbers, data = take_numbers(data) if path.endswith(".h") else (set(), data)
+    words = words_of(data)
+    if b"include" in words:
+        words |= include_keys(data)
+    if numbers:
+        words.update(numbers, (b"define",))
+    if is_kconfig(path):
+        return words, config_words(data)
+    return words, numbers | defined_words(data, is_assembly(path)) if is_code(path) else set()
+
+
+def take_numbers(data: bytes) -> tuple[set[bytes], bytes]:
+    """Of a header of register numbers, the macros that are a number, and the text without their lines. Of other texts none, and all.
+
+    A third of the kernel is such headers, and this reads them twice as fast.
+    """
+    if 2 * data.count(_PLAIN_DEFINE) <= data.count(b"\n"):
+        return set(), data
+    parts = _NUMBER.split(data)
+    return set(parts[1::2]), b"".join(parts[::2])
 
 
 def words_of(data: bytes) -> set[bytes]:
@@ -49,13 +78,11 @@ def include_keys(data: bytes) -> set[bytes]:
     return {b"<" + path.rsplit(b"/", 1)[-1] for path in _INCLUDE.findall(data)}
 
 
-def defined_words(data: bytes, is_assembly: bool = False) -> set[bytes]:
+def defined_words(data: bytes, assembly: bool = False) -> set[bytes]:
     """Words that the text may define, among others, and the names that macros of the kernel make from their arguments."""
     text = b"\n" + data
     found = set(_DEFINE.findall(text))
-    if 2 * len(found) > text.count(b"\n"):  # a header of register numbers: nothing else is in those lines
-        text = b"\n".join([line for line in text.split(b"\n") if not line.startswith(b"#define ")])
-    parts = _ENUM.findall(text)
+    parts = _ENUM.findall(text) if b"enum" in text else []
     text = _without_bodies(text)
     found.update(_HEAD.findall(text), _POINTER.findall(text), _CONTINUED.findall(text))
     parts += _ATTRIBUTED.findall(text)
@@ -69,9 +96,9 @@ def defined_words(data: bytes, is_assembly: bool = False) -> set[bytes]:
         found.update(_MEMBER.findall(body), _INNER_NAME.findall(body))
         parts.append(tail)
     found.update(b" ".join(parts).translate(_SEPARATE).split())
-    if b"##" in data:
+    if found and _PASTE.search(data):
         found.update(name for name, *_ in pasted_names(data))
-    if is_assembly:
+    if assembly:
         found.update(_LABEL.findall(text))
     return found
 
