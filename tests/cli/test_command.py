@@ -232,3 +232,13 @@ def test_what_a_failed_command_of_system_says() -> None:
         "ERROR: system(): 'echo hi; exit 3' exited with status 3",
         "ERROR: system(): 'kill -9 $$' was ended by signal 9",
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [("--n", "expects an integer (value: true)"), ("--n=abc", "invalid integer (value: abc)")],
+)
+def test_named_numbers_that_are_none(given: str, problem: str) -> None:
+    done = kloupe(*MACHINE, "-e", 'begin { print(getopt("n", 5)); }', "--", given)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"ERROR: program command line option --n {problem}\n"

@@ -30,6 +30,7 @@ class Macros:
         self._diagnostics = diagnostics if diagnostics is not None else Diagnostics()
         self._library = {id(macro) for macro in library}
         self._load = load
+        self._cycles: dict[n.MacroDef, tuple[str, ...]] = {}
         self._user_rows: dict[str, list[n.MacroDef]] = {}
         self._library_rows: dict[str, list[n.MacroDef]] = {}
         for rows, macros in ((self._user_rows, defs), (self._library_rows, library)):
@@ -56,6 +57,29 @@ class Macros:
                 if not _distance(macro.parameters, arguments):
                     return macro
         return None
+
+    def cycle(self, macro: n.MacroDef) -> tuple[str, ...]:
+        """The names from `macro` through the calls in its body back to one of them; () when it always comes to an end."""
+        found = self._cycles.get(macro)
+        if found is None:
+            found = self._cycles[macro] = self._cycle_from(macro, ())
+        return found
+
+    def _cycle_from(self, macro: n.MacroDef, path: tuple[n.MacroDef, ...]) -> tuple[str, ...]:
+        path = (*path, macro)
+        parameters = {parameter.name for parameter in macro.parameters}
+        for node in _all_nodes(macro):
+            if not isinstance(node, (n.Call, n.Identifier)) or node.name in parameters:
+                continue
+            called = self.lookup(node.name, node.arguments if isinstance(node, n.Call) else (), macro)
+            if called is not None and called in path:
+                return tuple(each.name for each in (*path, called))
+            if called is not None and self._cycles.get(called) != ():
+                found = self._cycle_from(called, path)
+                if found:
+                    return found
+        self._cycles[macro] = ()
+        return ()
 
     def _library_of(self, name: str) -> Sequence[n.MacroDef]:
         rows = self._library_rows.get(name)
@@ -122,6 +146,12 @@ class Macros:
                 return
             seen.add(parameter.name)
         same.append(macro)
+
+
+def _all_nodes(node: n.Node) -> Iterator[n.Node]:
+    for child in node.children():
+        yield child
+        yield from _all_nodes(child)
 
 
 def _fits(parameter: n.Variable | n.Map | n.Identifier, argument: Argument) -> bool:

@@ -116,7 +116,6 @@ class Analyzer:
         self.depth = 0
         self.loops = 0
         self.is_last = False  # the statement at hand ends its block
-        self.macro_chain: list[n.MacroDef] = []
         self.assignment_span: Span | None = None
         self.reporting = False
 

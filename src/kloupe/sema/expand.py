@@ -10,18 +10,14 @@ from .analyzer import Analyzer
 
 def expand_macro(an: Analyzer, call: n.Identifier | n.Call, macro: n.MacroDef) -> CType:
     """The type of what `call` stands for; records the expansion."""
-    if macro in an.macro_chain:
-        chain = " > ".join(outer.name for outer in (*an.macro_chain, macro))
+    chain = " > ".join(an.macros.cycle(macro))
+    if chain:
         return an.error(call.span, f"Recursive macro call detected. Call chain: {chain}")
     expansion = an.unit.expansions.get(call)
     if expansion is None:
         expansion = an.macros.instantiate(macro, call, len(an.unit.expansions) + 1)
         an.unit.expansions[call] = expansion
-    an.macro_chain.append(macro)
-    try:
-        found = an.type_of(expansion)
-    finally:
-        an.macro_chain.pop()
+    found = an.type_of(expansion)
     value = an.const(expansion)
     if value is not None:
         an.set_const(call, value)

@@ -126,9 +126,8 @@ def _getopt_infer(an: Analyzer, node: n.Call) -> CType:
         else:
             number = param_value(text or "")
             if isinstance(number, str):
-                raise UsageError(
-                    f"program command line option --{name} expects an integer (value: {'true' if text is None else text})"
-                )
+                problem = "expects an integer (value: true)" if text is None else f"invalid integer (value: {text})"
+                raise UsageError(f"program command line option --{name} {problem}")
             value = number & ((1 << 64) - 1) if number < 0 <= int(default or 0) else number
     if value is None:
         return an.error(node.span, "getopt() needs a literal as its default")
