@@ -24,13 +24,19 @@ def _is_file(answer: object) -> bool:
     return _is_data(answer)
 
 
+def _is_command(answer: object) -> bool:
+    if isinstance(answer, list):
+        return len(answer) == 2 and _is_data(answer[0]) and type(answer[1]) is int
+    return _is_data(answer)  # recordings had no status at first
+
+
 _CHECKS = {
     KERNEL: lambda answer: _is_symbol(answer, 2),
     USER: lambda answer: _is_symbol(answer, 3),
     OWNER: lambda answer: isinstance(answer, str),
     CGROUP: lambda answer: isinstance(answer, str),
     TIME: lambda answer: is_number(answer, 40),
-    COMMAND: _is_data,
+    COMMAND: _is_command,
     FILE: _is_file,
 }
 
