@@ -17,7 +17,7 @@ Value = int | bool | str | bytes
 Values = Mapping[str, Value] | Sequence[Value]
 USER_MEMORY, KERNEL_MEMORY = 0x7F00_0000_0000, 0xFFFF_8880_0000_0000
 STACK_POINTER = 0x7FFC_0000_0000
-_PAGE = 4096
+_PAGE, _POINTER_BYTES = 4096, 8
 _MOST_RECORD = 8192  # PERF_MAX_TRACE_SIZE
 
 
@@ -45,7 +45,10 @@ class Memory:
         return address
 
     def source(self, user: Mapping[int, bytes], kernel: Mapping[int, bytes]) -> BytesMemory:
-        """All of it, and more for one event."""
+        """All of it, and more for one event. Raises UsageError for what is not bytes."""
+        for address, data in (*user.items(), *kernel.items()):
+            if not isinstance(data, (bytes, bytearray)):
+                raise UsageError(f"memory at {address:#x} is bytes, not {data!r}")
         return BytesMemory({**self.user, **user}, {**self.kernel, **kernel})
 
 
@@ -130,8 +133,12 @@ class EventMaker:
         if isinstance(given, (str, bytes)):
             if isinstance(t, (ct.Array, ct.String, ct.Buffer)):
                 return _text(given)[:size].ljust(size, b"\0")
+            if isinstance(t, ct.Int) and t.size < _POINTER_BYTES:
+                raise UsageError(f"{self._point.name}: a number of {t.size} bytes cannot be {given!r}")
             return self._memory.store(_text(given), user=self._is_user(t)).to_bytes(8, "little")[:size]
-        return (int(given) & (1 << 8 * size) - 1).to_bytes(size, "little")
+        if not isinstance(given, int) or not -(1 << 8 * size - 1) <= given < 1 << 8 * size:
+            raise UsageError(f"{self._point.name}: a number of {size} bytes cannot be {given!r}")
+        return (given & (1 << 8 * size) - 1).to_bytes(size, "little")
 
     def _is_user(self, t: ct.CType) -> bool:
         space = t.space if isinstance(t, ct.Pointer) and t.space in (ct.Space.USER, ct.Space.KERNEL) else None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
+from typing import Any
 
+from ..base.ctype import CType, Opaque, Stack, Tuple
 from ..base.errors import KloupeError, UsageError
 from ..base.source import Source
 from ..codegen.pipeline import compile_script
@@ -20,6 +22,8 @@ from ..image import ProgramSpec
 from ..kernel.packaged import TASK_FIELDS
 from ..kernel.target import Target
 from ..output.decode import TRUNCATED
+from ..output.names import Names
+from ..output.text import text_of
 from ..output.textout import TextOutput
 from ..probes.model import ProbePoint
 from ..sema.analyzer import CompileOptions
@@ -90,7 +94,7 @@ class ScriptRun:
         self._scene = Scene(self.image, self._text, names, maps, True, TRUNCATED, True, outside)
         self._dispatcher = Dispatcher(self._scene)
         self.commands = outside.asked
-        self.maps = MapsView(self, maps)
+        self.maps = MapsView(maps, names)
         self._start()
 
     def _start(self) -> None:
@@ -141,6 +145,9 @@ class ScriptRun:
         self.advance(after_ns)
         changes = {"pid": pid, "tid": tid if tid is not None else pid, "uid": uid, "ppid": ppid, "cpu": cpu}
         given = {key: value for key, value in changes.items() if value is not None}
+        for key, value in given.items():
+            if not isinstance(value, int):
+                raise UsageError(f"{key} is a number, not {value!r}")
         task = Task(**{**self._task_fields(), **given, **({"comm": comm.encode()} if comm is not None else {})})  # type: ignore[arg-type]
         result = 0
         for program, cookie, point in self._find(probe):
@@ -176,6 +183,8 @@ class ScriptRun:
 
     def advance(self, nanoseconds: int) -> None:
         """Let time pass; intervals run when they are due."""
+        if nanoseconds < 0:
+            raise UsageError("time does not go back")
         end_ns = self.clock.now_ns + nanoseconds
         while (due_ns := self.engine.next_due_ns) is not None and due_ns <= end_ns:
             self.clock.now_ns = due_ns
@@ -183,10 +192,12 @@ class ScriptRun:
         self.clock.now_ns = end_ns
 
     def signal(self, name: str) -> None:
-        """Run the `self:signal:NAME` probes."""
-        for program, _, point in self._points:
-            if point.kind == "self" and point.attach.params["signal"] == name:
-                self.engine.run_once(program)
+        """Run the `self:signal:NAME` probes. Raises UsageError when the script has none."""
+        wanted = [row for row in self._points if row[2].kind == "self" and row[2].attach.params["signal"] == name]
+        if not wanted:
+            raise UsageError(f"self:signal:{name} is none of the script's probes: {', '.join(self.probes)}")
+        for program, _, _ in wanted:
+            self.engine.run_once(program)
         self._drain()
 
     def end(self) -> str:
@@ -288,11 +299,14 @@ def _addresses(stack: Sequence[int] | None) -> tuple[int, ...] | None:
 
 
 class MapsView:
-    """The script's maps by name, as Python values: a dict for a map with keys, else the value (None when it was never set)."""
+    """The script's maps by name, as Python values: a dict for a map with keys, else the value (None when it was never set).
 
-    def __init__(self, run: ScriptRun, maps: Maps) -> None:
-        self._run = run
+    What is printed as a name is that text; a stack is a tuple of its frames' lines.
+    """
+
+    def __init__(self, maps: Maps, names: Names) -> None:
         self._maps = maps
+        self._names = names
 
     def __getitem__(self, name: str) -> MapValue:
         name = name if name.startswith("@") else f"@{name}"
@@ -300,9 +314,11 @@ class MapsView:
             raise KeyError(f"{name}: the script has {', '.join(self._maps.names()) or 'no maps'}")
         reader = self._maps[name]
         rows = reader.rows()
+        value_of = python_value(reader.spec.value_type, self._names)
         if reader.spec.key_type is None:
-            return _plain(rows[0][1]) if rows else None
-        return {_plain(key): _plain(value) for key, value in rows}
+            return value_of(rows[0][1]) if rows else None
+        key_of = python_value(reader.spec.key_type, self._names)
+        return {key_of(key): value_of(value) for key, value in rows}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._maps.names())
@@ -311,6 +327,19 @@ class MapsView:
         with suppress(KloupeError):
             return name in self._maps.names()
         return False
+
+
+def python_value(t: CType | None, names: Names) -> Callable[[Any], Any]:
+    """A function from a decoded value of this type to what a test compares with."""
+    if isinstance(t, Stack):
+        text_of_stack = text_of(t, names)
+        return lambda value: tuple(line.strip() for line in text_of_stack(value).splitlines() if line.strip())
+    if isinstance(t, Opaque):
+        return text_of(t, names)
+    if isinstance(t, Tuple):
+        parts = [python_value(element, names) for element in t.elements]
+        return lambda value: tuple(part(item) for part, item in zip(parts, value, strict=True))
+    return _plain
 
 
 def _plain(value: object) -> object:
