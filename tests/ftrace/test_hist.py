@@ -99,7 +99,7 @@ FIELDS = {"pid": 7, "comm": "bash", "flags": 6, "value": -3}
         ("pid == 7", True), ("pid != 7", False), ("pid > 6 && pid <= 7", True), ('comm == "bash"', True), ("comm == bash", True),
         ('comm != "bash"', False), ('comm ~ "b*h"', True), ("flags & 2", True), ("flags & 8", False), ("value < 0", True),
         ("pid == 0x7", True), ("!(pid == 7)", False), ("pid == 1 || (pid == 7 && comm ~ 'ba*')", True), ("nothing == 1", False),
-        ("value == -3", True),
+        ("value == -3", True), ("pid == 07", True), ("pid == 010", False), ("flags == 006", True),
     ],
 )  # fmt: skip
 def test_filters(text, expected):
@@ -107,7 +107,20 @@ def test_filters(text, expected):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "pid", "pid ==", "pid = 7", "(pid == 7", "pid == 7 7", "comm < 'a'", "&& pid", "!" * 300, "(" * 300]
+    "text",
+    [
+        "",
+        "pid",
+        "pid ==",
+        "pid = 7",
+        "(pid == 7",
+        "pid == 7 7",
+        "comm < 'a'",
+        "pid == 09",
+        "&& pid",
+        "!" * 300,
+        "(" * 300,
+    ],
 )
 def test_filters_that_are_not(text):
     with pytest.raises(UsageError, match="is not one"):

@@ -113,7 +113,7 @@ def _raw_data(form: EventFormat, context: Context, learn: Learn | None = None) -
     return render
 
 
-_STATE = re.compile(r"\{\s*(0x[0-9a-fA-F]+|\d+)\s*,\s*\"(.)[^\"]*\"\s*\}")
+_STATE = re.compile(r"\{\s*(0x[0-9a-fA-F]{1,16}|[1-9]\d{0,18})\s*,\s*\"(.)[^\"]*\"\s*\}")
 
 
 def _state_letters(form: EventFormat) -> list[str]:

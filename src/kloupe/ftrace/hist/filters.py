@@ -16,7 +16,7 @@ Fields = Mapping[str, FieldValue]
 Predicate = Callable[[Fields], bool]
 
 _TOKEN = re.compile(
-    r"\s*(?:(\"(?:[^\"\\]|\\.)*\"|'[^']*')|(-?0[xX][0-9a-fA-F]+|-?\d+)|([A-Za-z_][\w.]*)|(&&|\|\||==|!=|<=|>=|[<>&~!()])|(\S))"
+    r"\s*(?:(\"(?:[^\"\\]|\\.)*\"|'[^']*')|(-?0[xX][0-9a-fA-F]+|-?\d{1,40})|([A-Za-z_][\w.]*)|(&&|\|\||==|!=|<=|>=|[<>&~!()])|(\S))"
 )
 _COMPARE: dict[str, Callable[[int, int], bool]] = {
     "==": lambda a, b: a == b, "!=": lambda a, b: a != b, "<": lambda a, b: a < b, "<=": lambda a, b: a <= b,
@@ -111,7 +111,10 @@ class _Reader:
         kind = self.tokens[self.at][0] if self.at < len(self.tokens) else ""
         raw = self._take("string", "number", "name")
         if kind == "number" and operator != "~":
-            return _numbers(name, _COMPARE[operator], int(raw, 0))
+            try:
+                return _numbers(name, _COMPARE[operator], _number(raw))
+            except ValueError:
+                raise self.wrong(f"{raw!r} is no number") from None
         text = raw[1:-1] if kind == "string" else raw
         if operator == "~":
             return lambda fields: fnmatchcase(_text(fields.get(name)), text)
@@ -119,6 +122,13 @@ class _Reader:
             raise self.wrong(f"{operator!r} is for numbers")
         wanted = operator == "=="
         return lambda fields: name in fields and (_text(fields[name]) == text) == wanted
+
+
+def _number(text: str) -> int:
+    """As the kernel reads it: hexadecimal, octal with a leading zero, decimal. Raises ValueError."""
+    digits = text.lstrip("-")
+    octal = len(digits) > 1 and digits[0] == "0" and digits.isdecimal()
+    return int(text, 8 if octal else 0)
 
 
 def _text(value: FieldValue | None) -> str:
