@@ -161,12 +161,12 @@ def includes_in(text: SourceText, suffix: str) -> Iterator[Reference]:
 
 def lines_with(text: SourceText, wanted: bytes) -> Iterator[Reference]:
     """The lines with these bytes, anywhere."""
-    at = text.data.find(wanted)
-    while at >= 0:
-        line = text.line_at(at)
-        yield _reference(text, at, line)
-        end = text.data.find(b"\n", at)
-        at = text.data.find(wanted, end) if end >= 0 else -1
+    for part in text.parts_with(wanted):
+        at = part.data.find(wanted)
+        while at >= 0:
+            yield _reference(part, at, part.line_at(at))
+            end = part.data.find(b"\n", at)
+            at = part.data.find(wanted, end) if end >= 0 else -1
 
 
 def lines_matching(text: SourceText, pattern: re.Pattern[bytes]) -> Iterator[Reference]:
