@@ -71,7 +71,33 @@ def test_stacks_with_given_symbols(kloupe):
     run = kloupe(f"{READ} {{ print(kstack(2)); @[ustack] = count(); }}", symbols={0x1000: "vfs_read", 0x2000: "main"})
     run.fire(READ, kstack=[0x1010, 0x5], ustack=[0x2004])
     assert run.output.split() == ["vfs_read+16", "0x5"]
+    assert run.maps["@"] == {("main+4",): 1}
     assert "main+4" in run.end()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"args": {"count": 1 << 64}}, "a number of 8 bytes cannot be 18446744073709551616"),
+        ({"args": {"count": 1.5}}, "cannot be 1.5"),
+        ({"pid": "7"}, "pid is a number"),
+        ({"user_memory": {0x1000: "text"}}, "memory at 0x1000 is bytes"),
+        ({"after_ns": -1}, "time does not go back"),
+    ],
+)
+def test_impossible_events_are_refused(kloupe, given, message):
+    run = kloupe(f"{READ} {{ @ = count(); }}")
+    with pytest.raises(UsageError, match=message):
+        run.fire(READ, **given)
+    assert run.maps["@"] is None
+
+
+def test_signals_without_a_probe_are_refused(kloupe):
+    run = kloupe('self:signal:SIGUSR1 { printf("got it"); }')
+    run.signal("SIGUSR1")
+    assert run.output == "got it"
+    with pytest.raises(UsageError, match="self:signal:SIGUSR2 is none of the script's probes"):
+        run.signal("SIGUSR2")
 
 
 def test_failed_reads_are_seen_and_reported(kloupe):
