@@ -12,6 +12,7 @@ from ..ftrace.control.holders import obstacles, open_files
 from ..ftrace.control.journal import living_sessions, restore_killed
 from ..ftrace.live import pages_of_files
 from ..ftrace.tracedat import TraceFile
+from ..ftrace.tracedat.parts import MOST_CPUS
 from ..ftrace.tracedat.tables import tables_of
 from ..ftrace.tracedat.write import write_trace
 from ..host.tracefs import ensure_tracefs
@@ -47,7 +48,7 @@ def _restore_recording(path: str, words: Words) -> int:
     files = {}
     for name in glob.glob(f"{glob.escape(path)}.cpu*"):
         number = name.rpartition(".cpu")[2]
-        if number.isdecimal():
+        if number.isdecimal() and len(number) < 6 and int(number) < MOST_CPUS:
             files[int(number)] = name
     if not files:
         raise UsageError(f"there is no {path}.cpu0: nothing to restore '{path}' from")

@@ -190,11 +190,18 @@ class TraceFile:
         elif option == parts.CPUSTAT:
             self.cpu_stats.append(text)
         elif option == parts.CPUCOUNT:
-            self.cpu_count = c.number(4)
+            self._take_cpu_count(c.number(4))
         elif option == parts.OFFSET:
             self.offset_ns = _offset_ns(text)
         elif option == parts.BTF and self.version == 6:
             self._read_tgids(c.data)
+
+    def _take_cpu_count(self, count: int) -> None:
+        """Tables as large as a damaged number says would not fit into memory."""
+        if count <= parts.MOST_CPUS:
+            self.cpu_count = count
+        else:
+            self.problems.append(f"{self.path}: it says that there are {count} CPUs, which cannot be")
 
     # -- version 7 ------------------------------------------------------------------------------------------------
 
