@@ -95,6 +95,8 @@ def test_functions_and_their_results_are_the_kernels(tmp_path: Path) -> None:
     )
     # with -c the kernel engine sees functions of that process only, like bpftrace; the ptrace engine also those of its descendants
     arguments = ("-c", f"sh -c 'exec {STEADY_ADDRESSES}{program} < /dev/null'", "-e", script)
-    kernel = sorted(traced("kernel", tmp_path, *arguments).stdout.splitlines())
+    kernel = traced("kernel", tmp_path, *arguments).stdout.splitlines()
+    # the function has no name where the program was gone before its mappings could be read
+    kernel = sorted(re.sub(r"^@f\[0x[0-9a-f]+\]", "@f[deep]", line) for line in kernel)
     assert sorted(traced("ptrace", tmp_path, *arguments).stdout.splitlines()) == kernel
     assert "@in[0]: 1" in kernel and "@out[4]: 1" in kernel
