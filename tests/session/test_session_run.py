@@ -267,7 +267,7 @@ def test_child_is_ended_by_exit():
     child = ChildProcess(["sleep", "30"])
     start = time.monotonic()
     run(FakeEngine(batches=[[record(EXIT, 0)]]), image([KPROBE], events=[SAY, EXIT]), options=Options(child=child))
-    assert child.status == -signal.SIGTERM and time.monotonic() - start < 5
+    assert child.status == -signal.SIGTERM and time.monotonic() - start < 25  # of 30
 
 
 def test_child_that_cannot_run(tmp_path):
