@@ -21,9 +21,12 @@ _SYMBOL = re.compile(r"(?:__(?:x64|ia32|arm64|se|do)_)(?=sys_)|\.(?:isra|constpr
 _MOST = 300  # beyond, places are left out: each costs a millisecond or more
 
 
-def known_tree(path: str = "") -> Tree | None:
-    """The tree at `path`, or else that KLOUPE_TREE names, when it has an index."""
-    path = path or os.environ.get("KLOUPE_TREE", "")
+def _named_tree() -> str:
+    return os.environ.get("KLOUPE_TREE", "")
+
+
+def known_tree(path: str) -> Tree | None:
+    """The tree at `path`, when it has an index; "" is no tree."""
     if not path:
         return None
     from ..xref.tree import Tree
@@ -49,7 +52,7 @@ class Places(dict[str, str]):
 
 def known_places(path: str = "") -> Places | None:
     """Places in the tree at `path`, or else that KLOUPE_TREE names. Without an index that is said, and there are none."""
-    path = path or os.environ.get("KLOUPE_TREE", "")
+    path = path or _named_tree()
     tree = known_tree(path)
     if path and tree is None:
         sys.stderr.write(f"WARNING: no places are shown: '{path}' has no index (kloupe source index {path})\n")
@@ -58,7 +61,7 @@ def known_places(path: str = "") -> Places | None:
 
 def with_places(lines: Sequence[str]) -> list[str]:
     """Listed probes, each with a line that says where it is in the tree."""
-    tree = known_tree()
+    tree = known_tree(_named_tree())
     if tree is None or len(lines) > _MOST:
         return list(lines)
     found = []
@@ -97,7 +100,7 @@ def _first(tree: Tree, name: str, kinds: tuple[str, ...]) -> str:
 def missing_probe_hint(message: str) -> str:
     """For the message about a probe on a function that this kernel lacks: what the tree knows about it."""
     match = _MISSING.search(message)
-    tree = known_tree() if match else None
+    tree = known_tree(_named_tree()) if match else None
     if match is None or tree is None:
         return ""
     from .source_bridge import why_absent

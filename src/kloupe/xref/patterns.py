@@ -28,9 +28,8 @@ def parse_pattern(pattern: str) -> tuple[re.Pattern[bytes], bytes]:
 
 def _compiled(pattern: str) -> re.Pattern[bytes]:
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", FutureWarning
-        )  # `[[a]`: what Python may make of it one day is no matter of the user's
+        # `[[a]`: what Python may make of it one day is no matter of the user's
+        warnings.simplefilter("ignore", FutureWarning)
         return re.compile(pattern.encode("utf-8", "surrogateescape"), re.M)
 
 

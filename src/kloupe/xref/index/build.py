@@ -144,9 +144,8 @@ def _add(store: Store, batch: Batch, skipped: list[str]) -> None:
 def _batches(root: str, files: list[SourceFile], progress: Progress | None, jobs: int) -> Iterator[Batch]:
     workers = min(jobs or len(os.sched_getaffinity(0)), _MOST_WORKERS)
     shares = split_batches(files, BATCH_BYTES * 2 if workers <= _FEW_WORKERS else BATCH_BYTES)
-    shares.sort(
-        key=len, reverse=True
-    )  # many files are much work: with a short one at the end all processors end together
+    # Many files are much work: with a short share at the end all processors end together.
+    shares.sort(key=len, reverse=True)
     total, done = sum(file.size_bytes for file in files), 0
     for batch in _in_parallel(root, shares, workers):
         done += batch.size_bytes
