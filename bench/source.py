@@ -10,6 +10,7 @@ import argparse
 import os
 import random
 import re
+import resource
 import shutil
 import statistics
 import subprocess
@@ -57,13 +58,11 @@ def family(pid: int) -> Iterator[int]:
 
 
 def resident_kb(pid: int) -> int:
-    """The memory that a process alone accounts for: proportional set size."""
+    """The memory of a process, with what it shares with others: cheap to read, so that looking does not slow it down."""
     try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize() // 1024
     except OSError:
         return 0
-    found = re.search(r"^Pss:\s+(\d+)", text, re.M)
-    return int(found[1]) if found else 0
 
 
 def sample_names(tree: Path, count: int) -> dict[str, list[str]]:

@@ -19,7 +19,7 @@ from kloupe.xref.text import SourceText
 def test_postings_survive_packing() -> None:
     writer = SegmentWriter()
     for number in range(300):
-        assert writer.add({b"all", b"w%d" % number}, {b"def%d" % (number % 7)}) == number
+        assert writer.add({b"def%d" % (number % 7)}, {b"all", b"w%d" % number}) == number
     blocks = list(writer.blocks())
     assert len(blocks) > 1
     found = {word: OpenBlock(b.data, "x").postings(word) for b in blocks for word in OpenBlock(b.data, "x").words}
@@ -36,7 +36,7 @@ def test_words_marked_as_defined_cover_the_definitions(indexed: Tree) -> None:
     for path in indexed.paths():
         data = (Path(indexed.root) / path).read_bytes()
         if path.endswith((".c", ".h", ".S")):
-            words, marked = file_words(path, data)
+            marked, words = file_words(path, data)
             named = {item.name for item in SourceText(path, data).names()} - {"demo", "demo_early"}
             assert named <= {w.decode() for w in marked}, path
             assert words >= words_of(data)
@@ -45,12 +45,68 @@ def test_words_marked_as_defined_cover_the_definitions(indexed: Tree) -> None:
 def test_registers_are_words_and_defined() -> None:
     data = b"/* SPDX */\n" + b"".join(b"#define REG_%d\t0x%xUL\n" % (n, n) for n in range(9))
     data += b"#define REG_LAST 0x10 /* the end */\n#define REG_SUM (REG_1 + OTHER)\n#define REG_CALL(x) \\\n\treg(x)\n"
-    words, marked = file_words("drivers/gpu/regs.h", data)
-    assert words == words_of(data)
-    assert marked == {b"REG_%d" % n for n in range(9)} | {b"REG_LAST", b"REG_SUM", b"REG_CALL"}
-    assert take_numbers(data)[0] == {b"REG_%d" % n for n in range(9)}
+    marked, words = file_words("drivers/gpu/regs.h", data)
+    assert words | set(marked) == words_of(data)
+    assert set(marked) == {b"REG_%d" % n for n in range(9)} | {b"REG_LAST", b"REG_SUM", b"REG_CALL"}
+    assert take_numbers(data)[0] == [b"REG_%d" % n for n in range(9)]
     assert take_numbers(b"int a;\n" * 9 + data)[0], "half of the lines will do"
-    assert take_numbers(b"int a;\n" * 90 + data) == (set(), b"int a;\n" * 90 + data)
+    assert take_numbers(b"int a;\n" * 90 + data) == ([], b"int a;\n" * 90 + data)
+
+
+STRANGE = b"""\
+static inline int stub(struct page *page)
+{ return 0; }
+static inline int behind_a_stub(void)
+{
+	return 1;
+}
+
+static inline struct holder *to_holder(struct page *page)
+{
+	return page->holder;
+}
+
+struct behind_a_function {
+	DECLARE_BITMAP(in_brackets, 64);
+};
+
+typedef struct { unsigned long in_one_line; } one_line_t;
+register unsigned long stack_pointer asm("rsp");
+static struct holder
+*star_in_front(void)
+{
+	return 0;
+}
+
+	.macro  of_assembly, reg
+	.endm
+"""
+
+
+def test_definitions_of_rare_layout_are_marked() -> None:
+    marked, _ = file_words("include/linux/strange.h", STRANGE)
+    assert {b"stub", b"behind_a_stub", b"to_holder", b"behind_a_function", b"in_brackets", b"in_one_line"} <= set(
+        marked
+    )
+    assert {b"one_line_t", b"stack_pointer", b"star_in_front", b"of_assembly"} <= set(marked)
+
+
+def test_what_the_index_does_not_mark_is_looked_for(folder: Path) -> None:
+    path = folder / "kernel" / "strange.c"
+    path.write_text(
+        "static __printf(2, 3) void with_attribute(int mask, const char *format, ...)\n{\n\tdemo_loop(1);\n}\n"
+    )
+    tree = Tree(folder)
+    tree.index()
+    assert b"with_attribute" not in file_words("kernel/strange.c", path.read_bytes())[0], "the case is worth a test"
+    assert [item.line for item in tree.definitions("with_attribute")] == [1]
+    assert [call.callee for call in tree.callees("with_attribute")] == ["demo_loop"]
+    assert not tree.definitions("nowhere_at_all")
+
+
+def test_a_thousand_functions_in_a_row() -> None:
+    text = SourceText("a.c", b"".join(b"int f%d(void)\n{\n\treturn 0;\n}\n" % number for number in range(3000)))
+    assert [item.name for item in text.names_near([text.data.rindex(b"f2999")])] == ["f2999"]
 
 
 def test_an_unchanged_tree_is_not_read_again(folder: Path) -> None:

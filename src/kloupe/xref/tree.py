@@ -120,12 +120,10 @@ class Tree:
         """What a name means, best first. `name` may be a pattern with * and ?. `struct page` asks for that kind only."""
         kind, name = _kind_and_name(name)
         names = self.names(name)
-        answer = self.ask(
-            self.candidates(names, defining=True),
-            uses.definitions_in,
-            frozenset(names),
-            needs=() if self.indexed else _needles(names),
-        )
+        wanted, needs = frozenset(names), () if self.indexed else _needles(names)
+        answer = self.ask(self.candidates(names, defining=True), uses.definitions_in, wanted, needs=needs)
+        if self.indexed and not answer:  # the index knows nearly all definitions, not those of the strangest layout
+            answer = self.ask(self.candidates(names), uses.definitions_in, wanted, needs=names)
         items = [item for item in answer if not kind or item.kind == kind]
         return Answer(sorted(items, key=lambda item: definition_rank(item, self.machine)), answer.partial)
 
@@ -171,7 +169,7 @@ class Tree:
     def callees(self, name: str) -> Answer[Call]:
         """The calls that a function or macro makes."""
         word = _word(name)
-        return self.ask(self.candidates([word], defining=True), uses.callees_in, word)
+        return self.ask(self.candidates([word], defining=True) or self.candidates([word]), uses.callees_in, word)
 
     def assignments(self, name: str) -> Answer[Reference]:
         """The lines that set a variable or member."""

@@ -10,18 +10,19 @@ from ..walk import SourceFile
 from .segment import MAX_TEXTS, SegmentWriter
 from .words import file_words
 
-BATCH_BYTES = 32 << 20  # of text; a worker needs some five times as much memory
+BATCH_BYTES = 16 << 20  # of text: so small that most of a segment in the making stays in the processor's cache
 
 
 @record
 class Batch:
-    """A segment's blocks as (first word, data), the hashes of its texts in order, and (file, number of its text) of each file."""
+    """A segment's blocks as (first word, data), the hashes of its texts in order, and of each file the number of its text.
+
+    A file that could not be read has none.
+    """
 
     blocks: list[tuple[bytes, bytes]] = field(default_factory=list)
     contents: list[bytes] = field(default_factory=list)
-    files: list[tuple[SourceFile, int]] = field(default_factory=list)
-    unreadable: list[str] = field(default_factory=list)
-    size_bytes: int = 0
+    numbers: list[int | None] = field(default_factory=list)
 
 
 def content_hash(data: bytes) -> bytes:
@@ -45,16 +46,15 @@ def index_batch(root: str, files: list[SourceFile]) -> Batch:
     writer, batch = SegmentWriter(), Batch()
     numbers: dict[bytes, int] = {}
     for file in files:
-        batch.size_bytes += file.size_bytes
         data = read_file(root, file.path)
         if data is None:
-            batch.unreadable.append(file.path)
+            batch.numbers.append(None)
             continue
         content = content_hash(data)
         if content not in numbers:
             numbers[content] = writer.add(*file_words(file.path, data))
             batch.contents.append(content)
-        batch.files.append((file, numbers[content]))
+        batch.numbers.append(numbers[content])
     batch.blocks = [(block.first, block.data) for block in writer.blocks()]
     return batch
 

@@ -16,7 +16,6 @@ from .store import IndexedFile, Store
 
 Progress = Callable[[int, int], None]  # bytes done, bytes to do
 _MOST_WORKERS = 8  # each needs some 100 MB
-_FEW_WORKERS = 3  # these may have twice as much: fewer, larger segments are made and asked faster
 _MOST_SEGMENTS = 256  # beyond, lookups get slow: time to start anew
 
 
@@ -85,8 +84,8 @@ def _rebuild(
         store = Store(fresh, create=True)
         try:
             store.begin()
-            for batch in _batches(root, files, progress, jobs):
-                _add(store, batch, skipped)
+            for share, batch in _batches(root, files, progress, jobs):
+                _add(store, share, batch, skipped)
             store.set_fact("root", os.path.abspath(root))
             store.set_fact("partial", "\n".join(skipped))
             store.commit()
@@ -112,8 +111,8 @@ def _update(
     store.begin()
     try:
         pending = list(_with_new_content(store, root, changed))
-        for batch in _batches(root, pending, progress, jobs):
-            _add(store, batch, skipped)
+        for share, batch in _batches(root, pending, progress, jobs):
+            _add(store, share, batch, skipped)
         store.remove_files(gone)
         store.set_fact("partial", "\n".join(skipped))
         store.commit()
@@ -134,24 +133,31 @@ def _with_new_content(store: Store, root: str, files: list[SourceFile]) -> Itera
             store.put_files([IndexedFile(file.path, file.size_bytes, file.mtime_ns, text)])
 
 
-def _add(store: Store, batch: Batch, skipped: list[str]) -> None:
+def _add(store: Store, share: list[SourceFile], batch: Batch, skipped: list[str]) -> None:
     first = store.add_segment((Block(*pair) for pair in batch.blocks), batch.contents)
-    store.put_files(IndexedFile(f.path, f.size_bytes, f.mtime_ns, first + number) for f, number in batch.files)
-    store.remove_files(batch.unreadable)
-    skipped += batch.unreadable
+    store.put_files(
+        IndexedFile(file.path, file.size_bytes, file.mtime_ns, first + number)
+        for file, number in zip(share, batch.numbers, strict=True)
+        if number is not None
+    )
+    unreadable = [file.path for file, number in zip(share, batch.numbers, strict=True) if number is None]
+    store.remove_files(unreadable)
+    skipped += unreadable
 
 
-def _batches(root: str, files: list[SourceFile], progress: Progress | None, jobs: int) -> Iterator[Batch]:
+def _batches(
+    root: str, files: list[SourceFile], progress: Progress | None, jobs: int
+) -> Iterator[tuple[list[SourceFile], Batch]]:
     workers = min(jobs or len(os.sched_getaffinity(0)), _MOST_WORKERS)
-    shares = split_batches(files, BATCH_BYTES * 2 if workers <= _FEW_WORKERS else BATCH_BYTES)
+    shares = split_batches(files, BATCH_BYTES)
     # Many files are much work: with a short share at the end all processors end together.
     shares.sort(key=len, reverse=True)
     total, done = sum(file.size_bytes for file in files), 0
-    for batch in _in_parallel(root, shares, workers):
-        done += batch.size_bytes
+    for share, batch in zip(shares, _in_parallel(root, shares, workers), strict=True):
+        done += sum(file.size_bytes for file in share)
         if progress is not None:
             progress(done, total)
-        yield batch
+        yield share, batch
 
 
 def _in_parallel(root: str, shares: list[list[SourceFile]], workers: int) -> Iterator[Batch]:
@@ -162,7 +168,7 @@ def _in_parallel(root: str, shares: list[list[SourceFile]], workers: int) -> Ite
     from multiprocessing import get_context
 
     with get_context("fork").Pool(workers, _quiet_worker) as pool:
-        yield from pool.imap_unordered(_index_share, ((root, share) for share in shares))
+        yield from pool.imap(_index_share, ((root, share) for share in shares))
 
 
 def _index_share(share: tuple[str, list[SourceFile]]) -> Batch:

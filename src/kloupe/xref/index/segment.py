@@ -10,7 +10,7 @@ import zlib
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import chain
 
 from ...base.errors import FormatError
@@ -36,16 +36,16 @@ class SegmentWriter:
         self._postings: defaultdict[bytes, list[int]] = defaultdict(list)
         self.count = 0
 
-    def add(self, words: set[bytes], defined: set[bytes]) -> int:
-        """Add a text; its number in this segment."""
+    def add(self, defined: Collection[bytes], words: set[bytes]) -> int:
+        """Add a text by the words that it may define, and all of its words; its number in this segment."""
         number = self.count
         self.count += 1
         mentions, defines = number << 1, number << 1 | 1
         postings = self._postings
-        for word in words - defined:
-            postings[word].append(mentions)
         for word in defined:
             postings[word].append(defines)
+        for word in words.difference(defined):
+            postings[word].append(mentions)
         return number
 
     def blocks(self) -> Iterable[Block]:

@@ -14,7 +14,7 @@ from ...base.errors import FormatError, KloupeError, MissingFacts, TargetError
 from ...base.record import record
 from .segment import Block, OpenBlock
 
-VERSION = 1  # of the layout, and of what words.py finds; another number means a rebuild
+VERSION = 2  # of the layout, and of what words.py finds; another number means a rebuild
 _SCHEMA = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE blocks (segment INTEGER NOT NULL, first BLOB NOT NULL, data BLOB NOT NULL);

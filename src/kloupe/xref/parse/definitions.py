@@ -86,11 +86,18 @@ class PieceReader:
     def __init__(self, parts: Outline) -> None:
         self._parts = parts
         self._read: dict[int, list[Named]] = {}
+        self._tails: dict[int, str] = {}
 
     def names(self, index: int) -> list[Named]:
         """What a piece defines."""
-        if index not in self._read:
-            self._read[index] = list(self._names(self._parts.pieces[index], self._tail_kind(index)))
+        # What stands behind a block depends on the block, and that may be so for all the pieces of a file.
+        start = index
+        while start > 0 and start not in self._read and self._parts.pieces[start].after_block:
+            start -= 1
+        for at in range(start, index + 1):
+            if at not in self._read:
+                self._tails[at] = self._tail_kind(at)
+                self._read[at] = list(self._names(self._parts.pieces[at], self._tails[at]))
         return self._read[index]
 
     def code(self, index: int) -> list[Named]:
@@ -103,15 +110,18 @@ class PieceReader:
         return [item for item in self.names(index) if item.body >= 0 and item.kind in CODE_KINDS]
 
     def _tail_kind(self, index: int) -> str:
-        """What names behind the block before this piece are: typedef, variable, or "" when the block ended its statement."""
+        """What names behind the block before this piece are: typedef, variable, or "" when the block ended its statement.
+
+        The piece before must have been read.
+        """
         piece = self._parts.pieces[index]
         if not piece.after_block or index == 0:
             return ""
         before = self._parts.pieces[index - 1]
-        if any(item.body >= 0 and item.kind in CODE_KINDS for item in self.names(index - 1)):
+        if any(item.body >= 0 and item.kind in CODE_KINDS for item in self._read[index - 1]):
             return ""
         head = self._parts.code[before.start : before.head_end]
-        if _TYPEDEF.match(head) or self._tail_kind(index - 1) == "typedef":
+        if _TYPEDEF.match(head) or self._tails[index - 1] == "typedef":
             return "typedef"
         return "variable" if b"=" in head or heads.record_head(head) else ""
 
