@@ -20,9 +20,10 @@ _FIRST_LETTER = b":"  # digits sort before it, letters and _ behind
 _PASTE = re.compile(rb"##")  # finds it in half the time of `in`
 _PLAIN_DEFINE = b"\n#define "
 _SAMPLE_BYTES = 4096
-_NUMBER = re.compile(rb"\n#define +(\w+)[ \t]+\d\w*(?=\n)")
+_NUMBER = re.compile(rb"\n#define +(\w++)[ \t]++\d\w*+(?=\n)")
 # Nearly all of these begin with a line break, and look at the next byte first: that is what makes them fast.
 _DEFINE = re.compile(rb"#[ \t]*define[ \t]+(\w+)")
+_FLUSH_LINE = re.compile(rb"\n[A-Za-z_][^\n]*")
 _HEAD = re.compile(rb"\n(?=[A-Za-z_])(?:[A-Za-z_][\w \t*]*[ \t*])?(\w+)[ \t]*(?=[=;\[(,{\n:])")
 _CONTINUED = re.compile(rb"\n[A-Za-z_][\w \t*]*\n[ \t*(]+(\w+)[ \t]*[=\[(;)]")  # the type in a line of its own
 _LIST = re.compile(rb"\n[A-Za-z_}][^;(){}\n,]*,[^;{}]{0,1000};")  # a limit, since in a long enum every line begins so
@@ -92,8 +93,9 @@ def defined_words(data: bytes, assembly: bool = False) -> set[bytes]:
     found = set(_DEFINE.findall(text))
     parts = _ENUM.findall(text)
     text = _without_bodies(text)
-    found.update(_HEAD.findall(text), _POINTER.findall(text), _CONTINUED.findall(text))
-    parts += _ATTRIBUTED.findall(text)
+    lines = b"".join(_FLUSH_LINE.findall(text)) + b"\n"
+    found.update(_HEAD.findall(lines), _POINTER.findall(lines), _CONTINUED.findall(text))
+    parts += _ATTRIBUTED.findall(lines)
     for macro, arguments in _MACRO.findall(text):
         parts.append(arguments)
         found.update(made_names(macro, arguments))
